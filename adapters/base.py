@@ -1,0 +1,245 @@
+"""How a loss function is described and asked, whatever its framework.
+
+Three parts: a `Call` is one invocation as data; an `Engine` makes a framework's tensors, runs and differentiates
+calls and writes them as source; a `Framework` is an engine with the loss functions of one target. One `Call` serves
+both to ask and to print the snippet, so a snippet shows what was asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lossconform.adapters.contract import Contract
+from lossconform.reference.case import Array, Case
+
+
+class Unsupported(Exception):  # noqa: N818 - a statement about the case, not an error
+    """The case cannot be put to this loss function; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a loss function returned, as NumPy arrays in its own dtypes.
+
+    Attributes:
+        value: of whatever shape the loss function gave it.
+        gradient: with respect to the prediction, for the case's cotangent; None if not asked for.
+    """
+
+    value: Array
+    gradient: Array | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An exception instead of an answer: its type and the first line of its message."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation as data: NumPy arrays become tensors, everything else is written as it is.
+
+    Attributes:
+        function: dotted name, importable: 'torch.nn.functional.cross_entropy'.
+        arguments: by keyword, in the order in which they are shown.
+        prediction: the argument that is differentiated.
+        init: for a class: the arguments of its constructor. None for a function.
+    """
+
+    function: str
+    arguments: Mapping[str, Any]
+    prediction: str
+    init: Mapping[str, Any] | None = None
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """The arguments that are arrays."""
+        return {name: value for name, value in self.arguments.items() if isinstance(value, np.ndarray)}
+
+    @property
+    def literals(self) -> dict[str, Any]:
+        """The arguments that are not arrays."""
+        return {name: value for name, value in self.arguments.items() if not isinstance(value, np.ndarray)}
+
+    def key(self) -> tuple[Any, ...] | None:
+        """What a compiled form of this call can be kept under; None if it must not be kept."""
+        init = self.init or {}
+        if any(isinstance(value, np.ndarray) for value in init.values()):
+            return None
+        return (self.function, repr(init), repr(self.literals), tuple(self.tensors), self.prediction)
+
+
+@dataclass(frozen=True)
+class LossFunction:
+    """One callable of one framework with its contract.
+
+    Attributes:
+        id: the name people know: 'torch.nn.functional.cross_entropy'.
+        contract: what its documentation promises.
+        call: puts a case into this function's terms; raises `Unsupported` where that cannot be done.
+        sibling: the id of the loss function that takes the same loss in other target forms, if there is one.
+    """
+
+    id: str
+    contract: Contract
+    call: Callable[[Case], Call]
+    sibling: str | None = None
+
+
+def resolve(dotted: str) -> Any:
+    """Return the object of a dotted name, importing as much of it as is a module."""
+    parts = dotted.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        return reduce(getattr, parts[cut:], module)
+    raise ModuleNotFoundError(f"no module of {dotted} can be imported")
+
+
+class Engine(ABC):
+    """How one framework makes tensors, runs, compiles and differentiates calls, and writes them as source.
+
+    Attributes:
+        modes: each way of executing a call, with one line on what it is; the first is the usual one.
+        packages: the distributions whose versions identify the framework.
+    """
+
+    modes: Mapping[str, str] = MappingProxyType({})
+    packages: tuple[str, ...] = ()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Import the framework and set what must be set once. Raises ImportError."""
+
+    @abstractmethod
+    def tensor(self, array: Array) -> Any:
+        """Return the framework's tensor of the same dtype, bit for bit."""
+
+    @abstractmethod
+    def array(self, tensor: Any) -> Array:
+        """Return the NumPy array of a tensor, bit for bit."""
+
+    @abstractmethod
+    def run(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> Answer:
+        """Execute a call; raises whatever the framework raises.
+
+        Tensors are passed as arguments, never closed over: compilers fold constants.
+        """
+
+    @abstractmethod
+    def imports(self) -> list[str]:
+        """Return the source lines that a snippet begins with."""
+
+    @abstractmethod
+    def tensor_source(self, array: Array) -> str:
+        """Return an expression that makes the tensor again, exactly."""
+
+    @abstractmethod
+    def run_source(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> list[str]:
+        """Return the lines that run `loss(...)` in a mode, leaving `value` and, if asked, `gradient`."""
+
+    def function(self, call: Call) -> Callable[..., Any]:
+        """Return the callable of a call that takes its tensors by keyword."""
+        target = resolve(call.function)
+        if call.init is not None:
+            target = target(
+                **{n: self.tensor(v) if isinstance(v, np.ndarray) else v for n, v in call.init.items()}
+            )
+        literals = call.literals
+
+        def loss(**tensors: Any) -> Any:
+            return target(**tensors, **literals)
+
+        return loss
+
+
+@dataclass(frozen=True)
+class Framework:
+    """An engine with the loss functions of one target.
+
+    Attributes:
+        target: the name it is asked for by: 'torch', 'keras-jax'.
+        engine: how its calls are executed.
+        functions: its loss functions.
+        environment: variables that must be set before it is imported.
+        packages: further distributions whose versions are recorded.
+    """
+
+    target: str
+    engine: Engine
+    functions: tuple[LossFunction, ...]
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    packages: tuple[str, ...] = ()
+
+    def function(self, identifier: str) -> LossFunction:
+        """Return a loss function by its id; KeyError if there is none."""
+        return next(f for f in self.functions if f.id == identifier)
+
+    def ask(self, function: LossFunction, case: Case, *, mode: str, gradient: bool) -> Answer | Refusal:
+        """Put a case to a loss function. Raises `Unsupported` where it cannot be put."""
+        call = function.call(case)
+        try:
+            return self.engine.run(call, mode=mode, cotangent=case.cotangent, gradient=gradient)
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            return Refusal(type(error).__name__, lines[0][:300] if lines else "")
+
+    def snippet(self, function: LossFunction, case: Case, *, mode: str, gradient: bool) -> str:
+        """Return a program that asks the same in this framework with nothing else installed."""
+        call = function.call(case)
+        source = self.engine.tensor_source
+        lines = [f"import os\nos.environ[{name!r}] = {value!r}" for name, value in self.environment.items()]
+        lines += [*self.engine.imports(), ""]
+        lines += [f"{name} = {source(array)}" for name, array in call.tensors.items()]
+        target = call.function
+        if call.init is not None:
+            lines.append(f"loss_object = {call.function}({_keywords(call.init, source)})")
+            target = "loss_object"
+        shown = {n: _Name(n) if isinstance(v, np.ndarray) else v for n, v in call.arguments.items()}
+        lines += [
+            "",
+            f"def loss({', '.join(call.tensors)}):",
+            f"    return {target}({_keywords(shown, source)})",
+            "",
+            *self.engine.run_source(call, mode=mode, cotangent=case.cotangent, gradient=gradient),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class _Name(str):
+    """A variable's name, shown without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _keywords(arguments: Mapping[str, Any], source: Callable[[Array], str]) -> str:
+    return ", ".join(
+        f"{name}={source(value) if isinstance(value, np.ndarray) else repr(value)}"
+        for name, value in arguments.items()
+    )
+
+
+def list_source(array: Array) -> str:
+    """Return nested lists of decimal literals that give the array's numbers exactly; NaN and inf as float('nan')."""
+    if array.dtype.kind in "biu":
+        return repr(array.tolist())
+    text = repr(array.astype(np.float64).tolist())
+    for name in ("nan", "inf"):
+        text = text.replace(name, f"float('{name}')")
+    return text

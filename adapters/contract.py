@@ -1,0 +1,81 @@
+"""Contracts: what the documentation of one loss function promises, as data.
+
+A contract is not what the function does; that is what the suite finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from lossconform.reference.case import Form, Loss, Reduction, TargetForm
+from lossconform.reference.policy import CHOICES, Policy
+
+OPTIONS = frozenset(
+    {"class_weight", "pos_weight", "sample_weight", "ignore_index", "where", "label_smoothing", "class_axis"}
+)
+"""The options of a case that a loss function may take; see `lossconform.reference.case.Case`."""
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+"""The dtypes of predictions, widest first."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something is promised: a documentation page, its version, the section or parameter."""
+
+    title: str
+    version: str
+    section: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One policy of one loss function. Without a source it is undocumented: observed, not promised."""
+
+    value: str
+    source: Source | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What one loss function promises.
+
+    Attributes:
+        loss: what it computes.
+        forms: the predictions it takes.
+        targets: the targets it takes.
+        reductions: the reductions it takes.
+        options: each option it takes, with the place that documents it.
+        policies: a clause for each policy that matters to it; the others are as `Policy` has them.
+        dtypes: the dtypes of predictions it takes.
+        class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'.
+        source: its documentation page.
+    """
+
+    loss: Loss
+    source: Source
+    forms: tuple[Form, ...] = (Form.LOGITS,)
+    targets: tuple[TargetForm, ...] = (TargetForm.NONE,)
+    reductions: tuple[Reduction, ...] = (Reduction.NONE,)
+    options: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
+    policies: Mapping[str, Clause] = field(default_factory=lambda: MappingProxyType({}))
+    dtypes: tuple[str, ...] = DTYPES
+    class_axis: str = "last"
+
+    def __post_init__(self) -> None:
+        for option in self.options:
+            if option not in OPTIONS:
+                raise ValueError(f"option {option!r}: expected one of {', '.join(sorted(OPTIONS))}")
+        for name in self.policies:
+            if name not in CHOICES:
+                raise ValueError(f"policy {name!r}: expected one of {', '.join(CHOICES)}")
+        if self.class_axis not in ("last", "second", "any"):
+            raise ValueError(f"class_axis: {self.class_axis!r}; expected 'last', 'second' or 'any'")
+        self.policy()
+
+    def policy(self) -> Policy:
+        """Return the policy that the clauses state, documented or not."""
+        return Policy(**{name: clause.value for name, clause in self.policies.items()})

@@ -1,0 +1,220 @@
+"""A case: one question to a loss function. It holds NumPy arrays and knows no framework.
+
+It is not the answer (`lossconform.reference.exact`) and not how a framework is asked (`lossconform.adapters`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossconform.reference.formats import FORMATS, Format, format_of
+
+Array = NDArray[Any]
+
+
+class Loss(StrEnum):
+    """What is computed."""
+
+    LOG_SUM_EXP = "log_sum_exp"
+    SOFTMAX = "softmax"
+    LOG_SOFTMAX = "log_softmax"
+    LOG_SIGMOID = "log_sigmoid"
+    ENTROPY = "entropy"
+    SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
+    BINARY_CROSS_ENTROPY = "binary_cross_entropy"
+    KL_DIVERGENCE = "kl_divergence"
+
+
+class Form(StrEnum):
+    """What the prediction is."""
+
+    LOGITS = "logits"
+    LOG_PROBABILITIES = "log_probabilities"
+    PROBABILITIES = "probabilities"
+
+
+class TargetForm(StrEnum):
+    """What the target is."""
+
+    NONE = "none"
+    INDEX = "index"
+    ONE_HOT = "one_hot"
+    DISTRIBUTION = "distribution"
+    BINARY = "binary"
+    LOG_DISTRIBUTION = "log_distribution"
+
+
+class Reduction(StrEnum):
+    """What is asked for. What the plain mean divides by is a policy; the others say it by their name."""
+
+    NONE = "none"
+    SUM = "sum"
+    MEAN = "mean"
+    BATCH_MEAN = "batch_mean"
+    WEIGHTED_MEAN = "weighted_mean"
+
+
+FUNCTIONS = frozenset({Loss.LOG_SUM_EXP, Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LOG_SIGMOID, Loss.ENTROPY})
+"""Losses without a target."""
+
+ELEMENTWISE = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE})
+"""Losses with one term an element, before the class axis is reduced."""
+
+ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """One question: a loss, a prediction, a target, options and a reduction. Immutable.
+
+    Attributes:
+        loss: what is computed.
+        prediction: logits, log-probabilities or probabilities, of any shape with one class axis;
+            float64, float32, float16 or ml_dtypes.bfloat16. NaN and infinities are data.
+        form: what the prediction is.
+        target: class indices (the prediction's shape without the class axis, integer) or an array of the
+            prediction's shape. None for functions without a target.
+        target_form: what the target is.
+        class_axis: the axis of the classes, counted from the front.
+        class_weight: a nonnegative weight for each class, shape (C,).
+        pos_weight: the weight of the positive term of a binary loss, shape (C,).
+        sample_weight: a nonnegative weight for each row: the prediction's shape without the class axis.
+        ignore_index: rows with this label count for nothing.
+        where: boolean, the prediction's shape: classes that are False take no part.
+        label_smoothing: in [0, 1].
+        reduction: over everything but the class axis.
+        cotangent: the upstream gradient, in the shape of the loss function's value; None is all ones.
+    """
+
+    loss: Loss
+    prediction: Array
+    form: Form = Form.LOGITS
+    target: Array | None = None
+    target_form: TargetForm = TargetForm.NONE
+    class_axis: int = 1
+    class_weight: Array | None = None
+    pos_weight: Array | None = None
+    sample_weight: Array | None = None
+    ignore_index: int | None = None
+    where: Array | None = None
+    label_smoothing: float = 0.0
+    reduction: Reduction = Reduction.NONE
+    cotangent: Array | None = None
+
+    def __post_init__(self) -> None:
+        for name in ARRAYS:
+            array = getattr(self, name)
+            if array is not None:
+                array = np.array(array, copy=True)
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
+        validate(self)
+
+    @property
+    def format(self) -> Format:
+        """The format of the prediction, which is that of the answer too."""
+        return format_of(self.prediction.dtype)
+
+    @property
+    def dtype(self) -> str:
+        """The name of the prediction's dtype."""
+        return self.format.name
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.prediction.shape[self.class_axis])
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The prediction's shape without the class axis."""
+        shape = self.prediction.shape
+        return shape[: self.class_axis] + shape[self.class_axis + 1 :]
+
+    def replace(self, **changes: Any) -> Case:
+        """Return the same case with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def rows(case: Case, array: Array) -> Array:
+    """Bring an array of the prediction's shape into shape (rows, classes)."""
+    return np.moveaxis(array, case.class_axis, -1).reshape(-1, case.classes)
+
+
+def unrows(case: Case, array: Array) -> Array:
+    """Undo `rows`."""
+    shape = (*case.batch_shape, case.classes)
+    return np.moveaxis(array.reshape(shape), -1, case.class_axis)
+
+
+def _fail(argument: str, found: str, expected: str) -> ValueError:
+    return ValueError(f"{argument}: {found}; expected {expected}")
+
+
+def validate(case: Case) -> None:
+    """Raise ValueError or TypeError, naming the argument, unless the case is well formed.
+
+    Labels outside the range are not looked at here: what they do is a policy.
+    """
+    prediction = case.prediction
+    try:
+        format_of(prediction.dtype)
+    except TypeError as error:
+        known = ", ".join(FORMATS)
+        raise TypeError(f"prediction: dtype {prediction.dtype}; expected one of {known}") from error
+    if prediction.ndim < 1:
+        raise _fail("prediction", "no axes", "at least the class axis")
+    if not 0 <= case.class_axis < prediction.ndim:
+        raise _fail("class_axis", str(case.class_axis), f"0 to {prediction.ndim - 1} for shape {prediction.shape}")
+    if case.classes == 0:
+        raise _fail("prediction", f"shape {prediction.shape} has no classes", "at least one class")
+    if not 0 <= case.label_smoothing <= 1:
+        raise _fail("label_smoothing", repr(case.label_smoothing), "a number in [0, 1]")
+    _validate_target(case)
+    for name, shape in (
+        ("class_weight", (case.classes,)),
+        ("pos_weight", (case.classes,)),
+        ("sample_weight", case.batch_shape),
+    ):
+        _validate_weight(name, getattr(case, name), shape)
+    if case.where is not None and (case.where.dtype != np.bool_ or case.where.shape != prediction.shape):
+        raise _fail("where", f"{case.where.dtype} of shape {case.where.shape}", f"bool of shape {prediction.shape}")
+
+
+def _validate_target(case: Case) -> None:
+    target = case.target
+    if case.loss in FUNCTIONS:
+        if target is not None:
+            raise _fail("target", f"given for {case.loss}", "no target")
+        return
+    if target is None:
+        raise _fail("target", "none", f"a target of form {case.target_form}")
+    index = case.target_form is TargetForm.INDEX
+    expected = case.batch_shape if index else case.prediction.shape
+    if target.shape != expected:
+        raise _fail("target", f"shape {target.shape}", f"{expected} for the form {case.target_form}")
+    if index and target.dtype.kind not in "iu":
+        raise TypeError(f"target: dtype {target.dtype}; expected integers for the form index")
+    if not index:
+        values = target.astype(np.float64)
+        log = case.target_form is TargetForm.LOG_DISTRIBUTION
+        if np.isnan(values).any() or (not log and (values < 0).any()):
+            raise _fail("target", "a negative value or NaN", "nonnegative values")
+        if case.target_form is TargetForm.BINARY and (values > 1).any():
+            raise _fail("target", f"{values.max()}", "values in [0, 1]")
+
+
+def _validate_weight(name: str, weight: Array | None, shape: tuple[int, ...]) -> None:
+    if weight is None:
+        return
+    if weight.shape != shape:
+        raise _fail(name, f"shape {weight.shape}", str(shape))
+    values = weight.astype(np.float64)
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise _fail(name, "a negative value, NaN or infinity", "finite, nonnegative weights")

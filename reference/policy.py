@@ -1,0 +1,108 @@
+"""Policies: the named choices that the mathematics leaves open, each with a closed list of values.
+
+A policy states a meaning, never an accuracy. Which one a framework follows is identified (root package) or
+promised (`lossconform.adapters.contract`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+CHOICES: dict[str, dict[str, str]] = {
+    "mean_denominator": {
+        "elements": "the mean divides by the number of entries that reduction 'none' would return",
+        "kept": "the mean divides by the number of rows that are not ignored",
+        "weights": "the mean divides by the sum of the weights of the labels that are not ignored",
+        "batch": "the mean divides by the length of the first axis",
+    },
+    "zero_denominator": {
+        "nan": "a mean over nothing is NaN",
+        "zero": "a mean over nothing is 0",
+    },
+    "ignored_nonfinite": {
+        "excluded": "NaN or infinity in an ignored row leaves value and gradient untouched",
+        "propagated": "NaN or infinity in an ignored row reaches the result, as 0 · NaN",
+    },
+    "smoothing": {
+        "all_classes": "label smoothing e gives each class e/K and the label 1 - e + e/K",
+        "other_classes": "label smoothing e gives the other classes e/(K-1) and the label 1 - e",
+    },
+    "smoothing_weight": {
+        "each_class": "with class weights, the smoothed mass of each class has that class's weight",
+        "label_class": "with class weights, the whole row has its label's weight",
+    },
+    "class_axis_reduction": {
+        "none": "one loss an element",
+        "sum": "the losses of a row are summed",
+        "mean": "the losses of a row are averaged",
+    },
+    "probability_range": {
+        "as_given": "probabilities are used as they are",
+        "clipped": "probabilities are clipped to [1e-7, 1 - 1e-7]; no gradient outside",
+        "clipped_in_dtype": "clipped to [1e-7, 1 - 1e-7], both bounds rounded to the dtype; no gradient outside",
+        "log_clamped": "logarithms are clamped to at least -100, the gradient's divisor p(1 - p) to at least 1e-12",
+    },
+    "probability_sum": {
+        "as_given": "a row of probabilities need not sum to 1",
+        "renormalised": "a row of probabilities is divided by its sum first",
+    },
+    "target_range": {
+        "as_given": "target probabilities are used as they are",
+        "clipped_in_dtype": "target probabilities are clipped to [1e-7, 1], rounded to the dtype",
+    },
+    "zero_times_infinity": {
+        "zero": "a class with target 0 contributes 0, whatever its log-probability",
+        "nan": "a class with target 0 and log-probability -inf contributes NaN",
+    },
+    "target_sum": {
+        "as_given": "the gradient is (sum of the target) p - t, the derivative of the value",
+        "assumed_one": "the gradient is p - t whatever the target sums to",
+    },
+    "infinite_logit": {
+        "nan": "a logit of +inf makes the row NaN",
+        "limit": "a logit of +inf gives the limit: inf for every other label",
+    },
+    "out_of_range_label": {
+        "refused": "an exception",
+        "nan": "NaN for that row",
+        "zero": "the row is silently ignored: 0",
+        "wrapped": "a negative label counts from the end",
+        "clamped": "the label is moved to the nearest class",
+    },
+}
+"""Every policy with its values and what each means."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One value for every policy. The defaults are the plain mathematical reading."""
+
+    mean_denominator: str = "elements"
+    zero_denominator: str = "nan"
+    ignored_nonfinite: str = "excluded"
+    smoothing: str = "all_classes"
+    smoothing_weight: str = "each_class"
+    class_axis_reduction: str = "none"
+    probability_range: str = "as_given"
+    probability_sum: str = "as_given"
+    target_range: str = "as_given"
+    zero_times_infinity: str = "zero"
+    target_sum: str = "as_given"
+    infinite_logit: str = "nan"
+    out_of_range_label: str = "refused"
+
+    def __post_init__(self) -> None:
+        for name, values in CHOICES.items():
+            value = getattr(self, name)
+            if value not in values:
+                raise ValueError(f"policy {name}: {value!r}; expected one of {', '.join(values)}")
+
+    def replace(self, **changes: Any) -> Policy:
+        """Return the same policy with some values changed."""
+        return dataclasses.replace(self, **changes)
+
+    def alternatives(self, name: str) -> dict[str, Policy]:
+        """Return this policy under every value of the policy `name`."""
+        return {value: self.replace(**{name: value}) for value in CHOICES[name]}
