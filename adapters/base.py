@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lossconform.adapters.contract import Contract
+from lossconform.adapters.contract import Contract, unsupported
 from lossconform.reference.case import Array, Case
 
 
@@ -87,7 +87,8 @@ class LossFunction:
     Attributes:
         id: the name people know: 'torch.nn.functional.cross_entropy'.
         contract: what its documentation promises.
-        call: puts a case into this function's terms; raises `Unsupported` where that cannot be done.
+        call: puts a case that the contract covers into this function's terms; raises `Unsupported` for
+            combinations that do not go together. Ask through `invocation`, which looks at the contract first.
         sibling: the id of the loss function that takes the same loss in other target forms, if there is one.
     """
 
@@ -95,6 +96,13 @@ class LossFunction:
     contract: Contract
     call: Callable[[Case], Call]
     sibling: str | None = None
+
+    def invocation(self, case: Case) -> Call:
+        """Return a case in this function's terms. Raises `Unsupported` where that cannot be done."""
+        reason = unsupported(self.contract, case)
+        if reason is not None:
+            raise Unsupported(f"{self.id}: {reason}")
+        return self.call(case)
 
 
 def resolve(dotted: str) -> Any:
@@ -190,7 +198,7 @@ class Framework:
 
     def ask(self, function: LossFunction, case: Case, *, mode: str, gradient: bool) -> Answer | Refusal:
         """Put a case to a loss function. Raises `Unsupported` where it cannot be put."""
-        call = function.call(case)
+        call = function.invocation(case)
         try:
             return self.engine.run(call, mode=mode, cotangent=case.cotangent, gradient=gradient)
         except Exception as error:
@@ -199,7 +207,7 @@ class Framework:
 
     def snippet(self, function: LossFunction, case: Case, *, mode: str, gradient: bool) -> str:
         """Return a program that asks the same in this framework with nothing else installed."""
-        call = function.call(case)
+        call = function.invocation(case)
         source = self.engine.tensor_source
         lines = [f"import os\nos.environ[{name!r}] = {value!r}" for name, value in self.environment.items()]
         lines += [*self.engine.imports(), ""]

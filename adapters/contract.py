@@ -5,11 +5,11 @@ A contract is not what the function does; that is what the suite finds out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from lossconform.reference.case import Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
@@ -79,3 +79,32 @@ class Contract:
     def policy(self) -> Policy:
         """Return the policy that the clauses state, documented or not."""
         return Policy(**{name: clause.value for name, clause in self.policies.items()})
+
+
+def used_options(case: Case) -> list[str]:
+    """Return the options a case makes use of, other than where its class axis is."""
+    arrays = ("class_weight", "pos_weight", "sample_weight", "ignore_index", "where")
+    used = [name for name in arrays if getattr(case, name) is not None]
+    return [*used, "label_smoothing"] if case.label_smoothing else used
+
+
+def unsupported(contract: Contract, case: Case) -> str | None:
+    """Say in a sentence why a contract does not cover a case; None if it does.
+
+    Each feature is looked at alone; combinations that do not go together are for `LossFunction.call` to name.
+    """
+    axes = case.prediction.ndim
+    placed = {"last": (axes - 1,), "second": (min(1, axes - 1),), "any": tuple(range(axes))}
+    features: list[tuple[str, object, Collection[object]]] = [
+        ("the loss", str(case.loss), (str(contract.loss),)),
+        ("predictions as", str(case.form), [str(form) for form in contract.forms]),
+        ("a target as", str(case.target_form), [str(form) for form in contract.targets]),
+        ("the reduction", str(case.reduction), [str(reduction) for reduction in contract.reductions]),
+        ("the dtype", case.dtype, contract.dtypes),
+        (f"among {axes} axes, the class axis", case.class_axis, placed[contract.class_axis]),
+    ]
+    features += [("the option", name, sorted(contract.options)) for name in used_options(case)]
+    for what, asked, taken in features:
+        if asked not in taken:
+            return f"It does not take {what} {asked}, only {', '.join(map(str, taken)) or 'none'}."
+    return None
