@@ -1,0 +1,175 @@
+"""The canonical form: what a case means under a policy, with every option translated into weights. Written once.
+
+A softmax loss of a row is sum_i t_i (LSE(x) - x_i) for nonnegative weights t; a binary one is
+a softplus(-z) + b softplus(z). Class weights, sample weights, smoothing and labels all go into t, a and b. A reduction
+is a sum and a denominator. The exact and the float64 tiers start from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossconform.reference.case import ELEMENTWISE, FUNCTIONS, Array, Case, Loss, Reduction, TargetForm, rows
+from lossconform.reference.formats import Float64
+from lossconform.reference.policy import Policy
+
+
+class LabelError(ValueError):
+    """A label is not a class, and the policy does not say what it stands for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canonical:
+    """A case under a policy, in rows.
+
+    Attributes:
+        case: the case it comes from.
+        policy: the policy it is read under.
+        x: the prediction, float64, shape (N, C).
+        where: the classes that take part, (N, C).
+        base: the target before smoothing and weights, (N, C); None for functions.
+        kept: the rows that are not ignored, (N,).
+        label_weight: the class weight of each row's label, (N,); 1 without class weights or index labels.
+        row_weight: the sample weight of each row, (N,).
+        nan_rows: rows that are NaN whatever their prediction, (N,).
+    """
+
+    case: Case
+    policy: Policy
+    x: Float64
+    where: NDArray[np.bool_]
+    base: Float64 | None
+    kept: NDArray[np.bool_]
+    label_weight: Float64
+    row_weight: Float64
+    nan_rows: NDArray[np.bool_]
+
+    @property
+    def wide(self) -> bool:
+        """Whether a row has one value a class in reduction none, not one in all."""
+        loss = self.case.loss
+        elementwise = loss in ELEMENTWISE and self.policy.class_axis_reduction == "none"
+        return elementwise or loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LOG_SIGMOID)
+
+    @property
+    def entries(self) -> int:
+        """How many values a row has in reduction none: 1, or the number of classes."""
+        return self.x.shape[1] if self.wide else 1
+
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        if self.case.reduction is not Reduction.NONE:
+            return ()
+        return self.case.prediction.shape if self.wide else self.case.batch_shape
+
+    @cached_property
+    def denominator(self) -> Fraction | None:
+        """What the sum is divided by: 1 without a mean; None for a mean over nothing."""
+        case, n = self.case, self.x.shape[0]
+        kind = {
+            Reduction.NONE: "one",
+            Reduction.SUM: "one",
+            Reduction.MEAN: self.policy.mean_denominator,
+            Reduction.BATCH_MEAN: "batch",
+            Reduction.WEIGHTED_MEAN: "sample_weights",
+        }[case.reduction]
+        kept = self.row_weight[self.kept]
+        value = {
+            "one": lambda: Fraction(1),
+            "elements": lambda: Fraction(n * self.entries),
+            "kept": lambda: Fraction(int(self.kept.sum()) * self.entries),
+            "weights": lambda: _dot(kept, self.label_weight[self.kept]),
+            "batch": lambda: Fraction(case.prediction.shape[0] if case.prediction.ndim > 1 else 1),
+            "sample_weights": lambda: _dot(kept, np.ones_like(kept)) * self.entries,
+        }[kind]()
+        return value if value else None
+
+    @cached_property
+    def smoothing(self) -> tuple[Fraction, Fraction]:
+        """What a target is multiplied by, and what every class then gets: t = keep · base + share."""
+        eps = Fraction(self.case.label_smoothing)
+        if self.case.loss is Loss.BINARY_CROSS_ENTROPY:
+            return 1 - eps, eps / 2
+        k = self.x.shape[1]
+        if self.policy.smoothing == "other_classes" and k > 1:
+            share = eps / (k - 1)
+            return 1 - eps - share, share
+        return 1 - eps, eps / k
+
+    @cached_property
+    def cotangent(self) -> Float64:
+        """The upstream gradient for each row and entry, shape (N, entries)."""
+        n = self.x.shape[0]
+        given = self.case.cotangent
+        if given is None:
+            return np.ones((n, self.entries))
+        if given.shape != self.value_shape:
+            raise ValueError(
+                f"cotangent: shape {given.shape}; expected {self.value_shape}, that of the value"
+            )
+        values = given.astype(np.float64)
+        if self.case.reduction is not Reduction.NONE:
+            return np.full((n, self.entries), float(values))
+        return rows(self.case, values) if self.wide else values.reshape(n, 1)
+
+
+def canonical(case: Case, policy: Policy) -> Canonical:
+    """Translate a case under a policy. Raises `LabelError` for a label that the policy gives no meaning."""
+    x = rows(case, case.prediction.astype(np.float64))
+    n, c = x.shape
+    where = np.ones((n, c), bool) if case.where is None else rows(case, case.where)
+    row_weight = (
+        np.ones(n) if case.sample_weight is None else case.sample_weight.astype(np.float64).reshape(-1)
+    )
+    kept, nan_rows = np.ones(n, bool), np.zeros(n, bool)
+    label_weight = np.ones(n)
+    base: Float64 | None = None
+    if case.loss not in FUNCTIONS:
+        assert case.target is not None  # noqa: S101 - validated with the case
+        if case.target_form is TargetForm.INDEX:
+            labels, kept, nan_rows = _labels(case, policy, case.target.reshape(-1))
+            base = np.zeros((n, c))
+            used = np.flatnonzero(kept & ~nan_rows)
+            base[used, labels[used]] = 1.0
+            if case.class_weight is not None:
+                label_weight[used] = case.class_weight.astype(np.float64)[labels[used]]
+        else:
+            base = rows(case, case.target.astype(np.float64))
+    return Canonical(case, policy, x, where, base, kept, label_weight, row_weight, nan_rows)
+
+
+def _labels(
+    case: Case, policy: Policy, labels: Array
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the labels as classes, which rows are kept, and which are NaN, under the policy."""
+    c = case.classes
+    labels = labels.astype(np.int64)
+    kept = np.ones(labels.shape, bool)
+    if case.ignore_index is not None:
+        kept = labels != case.ignore_index
+    outside = kept & ((labels < 0) | (labels >= c))
+    nan_rows = np.zeros(labels.shape, bool)
+    if not outside.any():
+        return labels, kept, nan_rows
+    rule = policy.out_of_range_label
+    if rule == "nan":
+        nan_rows = outside
+    elif rule == "zero":
+        kept = kept & ~outside
+    elif rule == "clamped":
+        labels = np.clip(labels, 0, c - 1)
+    elif rule == "wrapped" and (labels[outside] >= -c).all() and (labels[outside] < 0).all():
+        labels = np.where(labels < 0, labels + c, labels)
+    else:
+        raise LabelError(f"target: label {labels[outside][0]}; expected 0 to {c - 1}")
+    return labels, kept, nan_rows
+
+
+def _dot(a: Float64, b: Float64) -> Fraction:
+    return sum((Fraction(p) * Fraction(q) for p, q in zip(a.tolist(), b.tolist(), strict=True)), Fraction(0))

@@ -1,0 +1,61 @@
+"""One row of a canonical problem, as the exact tier sees it, and what a family of losses must answer for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flint import fmpq
+
+from lossconform.reference.policy import Policy
+from lossconform.reference.real import Real
+
+Number = Real | float
+"""A real number, or an infinity or NaN as a float."""
+
+
+@dataclass(eq=False)
+class Row:
+    """One row: the prediction and the weights that the options come to.
+
+    Attributes:
+        x: the prediction of each class.
+        where: whether each class takes part.
+        t: the weighted target of each class; of a binary loss the weight a of the positive term. Zeros left out.
+        b: the weight of the negative term of a binary loss. Zeros left out.
+        log_t: the target as log-probabilities, for a KL divergence that is given them.
+        weight: the row's own weight, already in t and b.
+        gathered: whether the target is an index, so that classes with t = 0 are never multiplied.
+        policy: what the mathematics leaves open.
+        clip: the bounds that probabilities are clipped to, where the policy says so.
+        target_clip: the bounds that target probabilities are clipped to.
+    """
+
+    x: Sequence[float]
+    where: Sequence[bool]
+    t: dict[int, fmpq]
+    b: dict[int, fmpq]
+    weight: fmpq
+    gathered: bool
+    policy: Policy
+    log_t: Sequence[float] | None = None
+    clip: tuple[float, float] | None = None
+    target_clip: tuple[float, float] | None = None
+    parts: Any = None
+    """What a family keeps between value and gradient of one row at one precision."""
+
+
+Value = Callable[[Row], list[Number]]
+"""The values of a row before reduction: one, or one a class."""
+
+Gradient = Callable[[Row, Sequence[fmpq]], list[Number]]
+"""The gradient of the sum of the row's values times the given factors, by class."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The formulas of one family of losses on one row."""
+
+    value: Value
+    gradient: Gradient

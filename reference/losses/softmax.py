@@ -1,0 +1,248 @@
+"""Losses of the softmax of logits: log-sum-exp, softmax, log-softmax, entropy, softmax cross-entropy.
+
+With m the largest logit, e_i = exp(x_i - m), R the sum of e_i over all classes but one of the largest, S = 1 + R and
+p_i = e_i / S: LSE = m + log1p(R), and a cross-entropy is sum_i t_i (m - x_i) + T log1p(R) with T = sum_i t_i. Both
+terms are nonnegative. By the Lindemann-Weierstrass theorem a nonzero combination of exponentials of distinct logits is
+never 0, so exact results arise only from ties and from rows with one class: those are rational here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flint import arb, fmpq
+
+from lossconform.reference.losses.row import Family, Number, Row
+from lossconform.reference.real import ZERO, Real, rational, total
+
+NAN, INF = math.nan, math.inf
+
+
+@dataclass
+class Parts:
+    """The softmax of a row. `special` is NaN, or the index of the one infinite logit; then nothing else is set."""
+
+    special: float | int | None = None
+    top: int = 0
+    active: Sequence[int] = ()
+    e: dict[int, arb] | None = None
+    rest: arb | None = None
+    total: arb | None = None
+    tied: bool = False
+
+    def log_total(self) -> Real:
+        """Return log S."""
+        if self.rest is None:
+            return Real(ZERO)
+        return Real(ZERO, self.rest.log1p(), 1)
+
+    def p(self, j: int) -> Real:
+        """Return the softmax of class j."""
+        if self.tied:
+            return Real(fmpq(1, len(self.active)) if j in self.e else ZERO)  # type: ignore[operator]
+        e = self.e.get(j)  # type: ignore[union-attr]
+        return Real(ZERO) if e is None else Real(ZERO, e / self.total, 1)
+
+
+def parts(row: Row) -> Parts:
+    """Return the softmax of a row, computed once."""
+    if row.parts is None:
+        row.parts = _parts(row)
+    result: Parts = row.parts
+    return result
+
+
+def _parts(row: Row) -> Parts:
+    x = row.x
+    taking = [i for i in range(len(x)) if row.where[i]]
+    if any(math.isnan(x[i]) for i in taking):
+        return Parts(special=NAN)
+    active = [i for i in taking if x[i] != -INF]
+    if not active:
+        return Parts(special=NAN)
+    top = max(active, key=lambda i: x[i])
+    if x[top] == INF:
+        alone = sum(x[i] == INF for i in active) == 1
+        return Parts(special=top if alone and row.policy.infinite_logit == "limit" else NAN)
+    m = arb(x[top])
+    one = arb(1)
+    if all(x[i] == x[top] for i in active):
+        k = len(active)
+        rest = arb(k - 1) if k > 1 else None
+        return Parts(top=top, active=active, e=dict.fromkeys(active, one), rest=rest, total=arb(k), tied=True)
+    e = {i: (arb(x[i]) - m).exp() for i in active if i != top}
+    rest = arb(0)
+    for term in e.values():
+        rest += term
+    e[top] = one
+    return Parts(top=top, active=active, e=e, rest=rest, total=rest + 1)
+
+
+def _gap(row: Row, q: Parts, i: int) -> fmpq:
+    return rational(row.x[q.top]) - rational(row.x[i])
+
+
+def _log_p(row: Row, q: Parts, i: int) -> Number:
+    """Return -log p_i >= 0."""
+    if q.special is not None:
+        if isinstance(q.special, float):
+            return NAN
+        return Real(ZERO) if i == q.special else INF
+    if not row.where[i] or row.x[i] == -INF:
+        return INF
+    return total([Real(_gap(row, q, i)), q.log_total()])
+
+
+def cross_entropy(row: Row) -> list[Number]:
+    """Return sum_i t_i (LSE - x_i); inf where a class with t > 0 has p = 0."""
+    q = parts(row)
+    if isinstance(q.special, float):
+        return [NAN]
+    if row.policy.zero_times_infinity == "nan" and not row.gathered and _zero_times_infinity(row):
+        return [NAN]
+    if q.special is not None:
+        return [Real(ZERO) if set(row.t) <= {q.special} else INF]
+    mass, gap = ZERO, ZERO
+    for i, t in row.t.items():
+        if not row.where[i] or row.x[i] == -INF:
+            return [INF]
+        mass += t
+        gap += t * _gap(row, q, i)
+    return [total([Real(gap), q.log_total().times(mass)])]
+
+
+def _zero_times_infinity(row: Row) -> bool:
+    return any(row.x[i] == -INF and row.where[i] and i not in row.t for i in range(len(row.x)))
+
+
+def cross_entropy_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
+    """Return T p_j - t_j, or w p_j - t_j where the policy takes the target to sum to 1."""
+    (factor,) = factors
+    q = parts(row)
+    n = len(row.x)
+    mass = row.weight if row.policy.target_sum == "assumed_one" else sum(row.t.values(), ZERO)
+    if q.special is not None:
+        return [NAN] * n
+    return [_difference(q, j, mass, row.t.get(j, ZERO)).times(factor) for j in range(n)]
+
+
+def _difference(q: Parts, j: int, mass: fmpq, t: fmpq) -> Real:
+    """Return mass · p_j - t without losing a small result to cancellation.
+
+    Over S: (mass - t) e_j - t (S - e_j), and mass = t for the label of an index target.
+    """
+    if t == 0:
+        return q.p(j).times(mass)
+    if q.tied:
+        return total([q.p(j).times(mass), Real(-t)])
+    e = q.e.get(j)  # type: ignore[union-attr]
+    if e is None:
+        return Real(-t)
+    others = q.rest if j == q.top else q.rest + (1 - e)
+    if mass == t:
+        return Real(ZERO, others / q.total, 1).times(-t)
+    return Real(ZERO, ((mass - t) * e - t * others) / q.total)
+
+
+def log_sum_exp(row: Row) -> list[Number]:
+    """Return log of the sum of exp(x_i); inf for a logit of inf, -inf where there is no class."""
+    taking = [row.x[i] for i in range(len(row.x)) if row.where[i]]
+    if any(math.isnan(v) for v in taking):
+        return [NAN]
+    if INF in taking:
+        return [INF]
+    q = parts(row)
+    if q.special is not None:
+        return [-INF]
+    return [total([Real(rational(row.x[q.top])), q.log_total()])]
+
+
+def log_sum_exp_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
+    """Return p_j."""
+    q = parts(row)
+    return [NAN if q.special is not None else q.p(j).times(factors[0]) for j in range(len(row.x))]
+
+
+def softmax(row: Row) -> list[Number]:
+    """Return p_j; 0 for a class that takes no part."""
+    q = parts(row)
+    if isinstance(q.special, float):
+        return [NAN] * len(row.x)
+    if q.special is not None:
+        return [Real(fmpq(int(j == q.special))) for j in range(len(row.x))]
+    return [q.p(j) for j in range(len(row.x))]
+
+
+def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
+    """Return p_j sum_i p_i (c_j - c_i)."""
+    q = parts(row)
+    n = len(row.x)
+    if q.special is not None:
+        return [NAN] * n
+    p = {i: q.p(i) for i in q.active}
+    result: list[Number] = []
+    for j in range(n):
+        if j not in p:
+            result.append(Real(ZERO))
+        elif q.tied:
+            k = fmpq(1, len(q.active))
+            result.append(Real(k * k * sum((factors[j] - factors[i] for i in q.active), ZERO)))
+        else:
+            spread = _combine({i: factors[j] - factors[i] for i in q.active}, q)
+            result.append(Real(ZERO, spread * q.e[j] / q.total) if spread is not None else Real(ZERO))  # type: ignore[index]
+    return result
+
+
+def _combine(weights: dict[int, fmpq], q: Parts) -> arb | None:
+    """Return the sum of weight · p, None where every weight is 0."""
+    used = {i: w for i, w in weights.items() if w != 0}
+    if not used:
+        return None
+    return sum((arb(w) * q.e[i] for i, w in used.items()), arb(0)) / q.total  # type: ignore[index]
+
+
+def log_softmax(row: Row) -> list[Number]:
+    """Return x_j - LSE; -inf for a class that takes no part."""
+    q = parts(row)
+    losses = [_log_p(row, q, j) for j in range(len(row.x))]
+    return [v.times(fmpq(-1)) if isinstance(v, Real) else -v for v in losses]
+
+
+def log_softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
+    """Return c_j - p_j sum_i c_i, over the classes that take part."""
+    q = parts(row)
+    n = len(row.x)
+    if q.special is not None:
+        return [NAN] * n
+    mass = sum((factors[i] for i in range(n) if row.where[i]), ZERO)
+    return [
+        _difference(q, j, mass, factors[j]).times(fmpq(-1)) if row.where[j] else Real(ZERO) for j in range(n)
+    ]
+
+
+def entropy(row: Row) -> list[Number]:
+    """Return -sum p_i log p_i of the softmax, as log S + sum p_i (m - x_i)."""
+    q = parts(row)
+    if q.special is not None:
+        return [NAN if isinstance(q.special, float) else Real(ZERO)]
+    spread = _combine({i: _gap(row, q, i) for i in q.active}, q)
+    return [total([q.log_total(), Real(ZERO, spread, 1) if spread is not None else Real(ZERO)])]
+
+
+def entropy_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
+    """Return -p_j sum_i p_i (x_j - x_i)."""
+    q = parts(row)
+    if q.special is not None:
+        return [NAN] * len(row.x)
+    gaps = [rational(v) if i in q.e else ZERO for i, v in enumerate(row.x)]  # type: ignore[operator]
+    inner = softmax_gradient(row, gaps)
+    return [v.times(-factors[0]) if isinstance(v, Real) else v for v in inner]
+
+
+LOG_SUM_EXP = Family(log_sum_exp, log_sum_exp_gradient)
+SOFTMAX = Family(softmax, softmax_gradient)
+LOG_SOFTMAX = Family(log_softmax, log_softmax_gradient)
+ENTROPY = Family(entropy, entropy_gradient)
+CROSS_ENTROPY = Family(cross_entropy, cross_entropy_gradient)
