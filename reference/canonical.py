@@ -110,9 +110,7 @@ class Canonical:
         if given is None:
             return np.ones((n, self.entries))
         if given.shape != self.value_shape:
-            raise ValueError(
-                f"cotangent: shape {given.shape}; expected {self.value_shape}, that of the value"
-            )
+            raise ValueError(f"cotangent: shape {given.shape}; expected {self.value_shape}, that of the value")
         values = given.astype(np.float64)
         if self.case.reduction is not Reduction.NONE:
             return np.full((n, self.entries), float(values))
@@ -124,9 +122,7 @@ def canonical(case: Case, policy: Policy) -> Canonical:
     x = rows(case, case.prediction.astype(np.float64))
     n, c = x.shape
     where = np.ones((n, c), bool) if case.where is None else rows(case, case.where)
-    row_weight = (
-        np.ones(n) if case.sample_weight is None else case.sample_weight.astype(np.float64).reshape(-1)
-    )
+    row_weight = np.ones(n) if case.sample_weight is None else case.sample_weight.astype(np.float64).reshape(-1)
     kept, nan_rows = np.ones(n, bool), np.zeros(n, bool)
     label_weight = np.ones(n)
     base: Float64 | None = None

@@ -171,9 +171,7 @@ def validate(case: Case) -> None:
     if prediction.ndim < 1:
         raise _fail("prediction", "no axes", "at least the class axis")
     if not 0 <= case.class_axis < prediction.ndim:
-        raise _fail(
-            "class_axis", str(case.class_axis), f"0 to {prediction.ndim - 1} for shape {prediction.shape}"
-        )
+        raise _fail("class_axis", str(case.class_axis), f"0 to {prediction.ndim - 1} for shape {prediction.shape}")
     if case.classes == 0:
         raise _fail("prediction", f"shape {prediction.shape} has no classes", "at least one class")
     if not 0 <= case.label_smoothing <= 1:
@@ -186,9 +184,7 @@ def validate(case: Case) -> None:
     ):
         _validate_weight(name, getattr(case, name), shape)
     if case.where is not None and (case.where.dtype != np.bool_ or case.where.shape != prediction.shape):
-        raise _fail(
-            "where", f"{case.where.dtype} of shape {case.where.shape}", f"bool of shape {prediction.shape}"
-        )
+        raise _fail("where", f"{case.where.dtype} of shape {case.where.shape}", f"bool of shape {prediction.shape}")
 
 
 def _validate_target(case: Case) -> None:

@@ -57,9 +57,7 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
     try:
         family = FAMILIES[case.loss, case.form]
     except KeyError:
-        raise ValueError(
-            f"form: {case.form} for {case.loss}; the reference does not define that loss"
-        ) from None
+        raise ValueError(f"form: {case.form} for {case.loss}; the reference does not define that loss") from None
     answers = [_row(problem, family, i, gradient) for i in range(problem.x.shape[0])]
     return Result(
         _reduce(problem, [values for values, _ in answers]),

@@ -6,12 +6,39 @@ same seed and versions. Infinities and NaN are the strings "Infinity", "-Infinit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
+
+Real = Annotated[
+    float,
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"], "type": "string"}]}
+    ),
+]
+"""A number that may be infinite or NaN; JSON has no word for these, so they are written as strings."""
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 class Model(BaseModel):
@@ -49,7 +76,7 @@ class Numbers(Model):
     """An array as hex floats (integers and booleans as decimal), in C order."""
 
     dtype: str
-    shape: list[int]
+    shape: list[NonNegativeInt]
     data: list[str]
 
 
@@ -57,7 +84,7 @@ class Witness(Model):
     """The smallest input that shows a thing.
 
     Attributes:
-        case: every field of the case that is not its default; arrays as `Numbers`.
+        case: every field of the case that is not its default, by name; arrays as `Numbers`.
         answer: what the loss function returned, or its exception.
         expected: the exact answer, rounded to the dtype.
         where: which entry of the value or of the gradient is shown: 'value[0]', 'gradient[0, 2]'.
@@ -68,13 +95,13 @@ class Witness(Model):
         snippet: a program that shows it in the framework alone.
     """
 
-    case: dict[str, Any]
+    case: dict[str, Numbers | str | bool | int | FiniteFloat | None]
     answer: Numbers | str
     expected: Numbers | str
     where: str | None = None
     got: str | None = None
     wanted: str | None = None
-    ulp: float | None = None
+    ulp: Real | None = None
     allowed: str | None = None
     snippet: str
 
@@ -83,10 +110,10 @@ class Cell(Model):
     """What one regime gave: cases asked, entries compared, the worst grade and the largest distance."""
 
     regime: str
-    cases: int
-    entries: int
+    cases: NonNegativeInt
+    entries: NonNegativeInt
     grade: Grade | None = None
-    max_ulp: float | None = None
+    max_ulp: Real | None = None
 
 
 class Observed(Model):
@@ -96,7 +123,7 @@ class Observed(Model):
     documented: str | None
     assumed: str
     observed: list[str]
-    telling: int
+    telling: NonNegativeInt
     source: str | None = None
 
 
@@ -107,7 +134,21 @@ class Timing(Model):
     seconds: float = 0.0
 
 
-class Record(Model):
+class Question(Model):
+    """What one record answers: does this loss function hold this check, in this dtype and mode?"""
+
+    loss_function: str
+    check: str
+    dtype: str
+    mode: str
+
+    @property
+    def id(self) -> str:
+        """The name of the question: check[loss function-dtype-mode]."""
+        return f"{self.check}[{self.loss_function}-{self.dtype}-{self.mode}]"
+
+
+class Record(Question):
     """One row of a run: a loss function, a check, a dtype and a mode, with the verdict.
 
     Attributes:
@@ -117,26 +158,17 @@ class Record(Model):
         expectation: the id of the known deviation that applied.
     """
 
-    loss_function: str
-    check: str
-    dtype: str
-    mode: str
     verdict: Verdict
     message: str = ""
-    cases: int = 0
-    telling: int = 0
+    cases: NonNegativeInt = 0
+    telling: NonNegativeInt = 0
     grade: Grade | None = None
-    max_ulp: float | None = None
+    max_ulp: Real | None = None
     regimes: list[Cell] = Field(default_factory=list)
     policies: list[Observed] = Field(default_factory=list)
     expectation: str | None = None
     witness: Witness | None = None
     timing: Timing = Field(default_factory=Timing)
-
-    @property
-    def id(self) -> str:
-        """The name of the question: check[loss function-dtype-mode]."""
-        return f"{self.check}[{self.loss_function}-{self.dtype}-{self.mode}]"
 
 
 class ClauseText(Model):
@@ -188,8 +220,9 @@ class TargetRun(Model):
     """What was seen of one target.
 
     Attributes:
-        expected: how many checks (record ids) were to run.
-        records: those that did, in order; a check that a crash left without a record is in none of them.
+        expected: how many questions (record ids) were to be answered.
+        records: the answers, in order, each id once.
+        missing: the questions that a crash or an interruption left without a record, where the plan was known.
         detail: why it is not complete.
     """
 
@@ -198,11 +231,19 @@ class TargetRun(Model):
     detail: str = ""
     versions: dict[str, str]
     modes: dict[str, str]
-    expected: int
+    expected: NonNegativeInt
     functions: list[FunctionInfo]
     expectations: list[ExpectationInfo] = Field(default_factory=list)
     records: list[Record]
+    missing: list[Question] = Field(default_factory=list)
     timing: Timing = Field(default_factory=Timing)
+
+    @model_validator(mode="after")
+    def _each_record_once(self) -> TargetRun:
+        # Two records of one id would hide a missing one from the count.
+        if (twice := _twice(record.id for record in self.records)) is not None:
+            raise ValueError(f"record {twice} is there twice")
+        return self
 
 
 class Run(Model):
@@ -218,3 +259,9 @@ class Run(Model):
     checks: list[CheckInfo]
     targets: list[TargetRun]
     timing: Timing = Field(default_factory=Timing)
+
+    @model_validator(mode="after")
+    def _each_target_once(self) -> Run:
+        if (twice := _twice(target.target for target in self.targets)) is not None:
+            raise ValueError(f"target {twice} is there twice")
+        return self

@@ -217,9 +217,7 @@ def log_softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     if q.special is not None:
         return [NAN] * n
     mass = sum((factors[i] for i in range(n) if row.where[i]), ZERO)
-    return [
-        _difference(q, j, mass, factors[j]).times(fmpq(-1)) if row.where[j] else Real(ZERO) for j in range(n)
-    ]
+    return [_difference(q, j, mass, factors[j]).times(fmpq(-1)) if row.where[j] else Real(ZERO) for j in range(n)]
 
 
 def entropy(row: Row) -> list[Number]:
