@@ -116,6 +116,26 @@ class Canonical:
             return np.full((n, self.entries), float(values))
         return rows(self.case, values) if self.wide else values.reshape(n, 1)
 
+    def weights(self) -> Float64:
+        """Return the weight that each class's target is multiplied by, in float64, shape (N, C)."""
+        case = self.case
+        weight = np.repeat((self.row_weight * self.kept)[:, None], self.x.shape[1], axis=1)
+        if case.class_weight is None:
+            return weight
+        if case.target_form is TargetForm.INDEX and self.policy.smoothing_weight == "label_class":
+            return weight * self.label_weight[:, None]
+        return weight * case.class_weight.astype(np.float64)
+
+    def float_target(self) -> Float64:
+        """Return the smoothed, unweighted target in float64, shape (N, C)."""
+        if self.base is None:
+            raise ValueError(f"{self.case.loss} has no target")
+        if self.case.target_form is TargetForm.LOG_DISTRIBUTION:
+            return np.exp(self.base)
+        keep, share = self.smoothing
+        target: Float64 = float(keep) * self.base + float(share)
+        return target
+
 
 def canonical(case: Case, policy: Policy) -> Canonical:
     """Translate a case under a policy. Raises `LabelError` for a label that the policy gives no meaning."""

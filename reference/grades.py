@@ -1,0 +1,141 @@
+"""Grades: how good an answer is, and the error that each grade allows.
+
+An error in ULP or relative to the result is the wrong measure alone: a confident float32 loss below the unit roundoff
+is returned as 0 by every implementation, and that is backward stable. So a grade's bound is made of the *condition* of
+each entry, three nonnegative numbers a family of losses states:
+
+    base   what a shifted, stable evaluation rounds: its error is a small multiple of u · base;
+    shift  what is lost besides when the shift is undone too early (LSE - x_y): u · shift;
+    terms  what a sum over n classes accumulates: its error is about sqrt(n) · u_acc · terms, at most n · u_acc · terms.
+
+Derivation: docs/numerics.md; background: Blanchard, Higham, Higham, IMA J. Numer. Anal. 41(4), 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.formats import FORMATS, Float64, Format
+
+FACTOR = 4.0
+"""What multiplies u; the largest need seen over all regimes is 2.72."""
+
+
+class Grade(IntEnum):
+    """How good an answer is; smaller is better."""
+
+    CORRECTLY_ROUNDED = 0
+    FAITHFUL = 1
+    ACCURATE = 2
+    SHIFT_STABLE = 3
+    BACKWARD_STABLE = 4
+    SEQUENTIAL = 5
+    INACCURATE = 6
+    BROKEN = 7
+
+    @property
+    def label(self) -> str:
+        """The name of the grade as reports write it."""
+        return LABELS[self]
+
+
+LABELS = {
+    Grade.CORRECTLY_ROUNDED: "correctly rounded",
+    Grade.FAITHFUL: "faithful",
+    Grade.ACCURATE: "accurate",
+    Grade.SHIFT_STABLE: "shift-stable",
+    Grade.BACKWARD_STABLE: "backward-stable",
+    Grade.SEQUENTIAL: "sequential",
+    Grade.INACCURATE: "inaccurate",
+    Grade.BROKEN: "broken",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """The condition of each entry of a value or a gradient: arrays of its shape; see the module.
+
+    Attributes:
+        base: multiplies 4 u.
+        shift: multiplies 4 u, from backward-stable on.
+        terms: multiplies 2 sqrt(n) u_acc, or (n - 1) u_acc when sequential.
+        n: how many terms a sum over classes has.
+        batch: what the reduction over rows accumulates; multiplies (2 sqrt(N) + 1) u_acc, or N u_acc.
+        rows: N.
+        floor: an absolute error that is always allowed: the smallest normal number, for a result flushed to zero.
+    """
+
+    base: Float64
+    shift: Float64
+    terms: Float64
+    n: int
+    batch: Float64
+    rows: int
+    floor: Float64
+
+
+def accumulator_roundoff(fmt: Format) -> float:
+    """Return the unit roundoff of the usual accumulator: float32 for float32 and below, else float64."""
+    return min(fmt.unit_roundoff, FORMATS["float32"].unit_roundoff)
+
+
+def allowed(
+    grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: float | None = None
+) -> Float64:
+    """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
+
+    Args:
+        grade: FAITHFUL to SEQUENTIAL.
+        exact: the exact answer.
+        condition: its condition.
+        fmt: the format of the answer.
+        accumulator: the unit roundoff sums are accumulated with; the usual one if None.
+    """
+    spacing = exact.spacing(fmt)
+    if grade is Grade.FAITHFUL:
+        return spacing
+    if grade is Grade.ACCURATE:
+        return 4 * spacing
+    u = fmt.unit_roundoff
+    u_acc = accumulator_roundoff(fmt) if accumulator is None else accumulator
+    n, rows = condition.n, condition.rows
+    inner, outer = 2 * np.sqrt(n), 2 * np.sqrt(rows) + 1
+    if grade is Grade.SEQUENTIAL:
+        inner, outer = max(float(n - 1), inner), max(float(rows), outer)
+    bound = FACTOR * u * condition.base + inner * u_acc * condition.terms + outer * u_acc * condition.batch
+    if grade >= Grade.BACKWARD_STABLE:
+        bound = bound + FACTOR * u * condition.shift
+    result: Float64 = bound + condition.floor + spacing / 2
+    return result
+
+
+def grade(
+    answer: Float64, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: float | None = None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Return the grade of each entry of an answer given as float64.
+
+    An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
+    exact one rounds to the largest number is not broken. NaN for NaN and an infinity for itself are correctly rounded.
+    """
+    low, high = exact.rounded(fmt)
+    right = (answer == low) | (answer == high) | (np.isnan(answer) & np.isnan(exact.h))
+    error = exact.error(_finite(answer, exact, fmt))
+    result = np.full(exact.shape, int(Grade.INACCURATE), dtype=np.int64)
+    for candidate in (Grade.SEQUENTIAL, Grade.BACKWARD_STABLE, Grade.SHIFT_STABLE, Grade.ACCURATE, Grade.FAITHFUL):
+        bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator)
+        result = np.where(error <= bound, int(candidate), result)
+    unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
+    result = np.where(unbounded & (result == Grade.INACCURATE), int(Grade.BROKEN), result)
+    return np.where(right, int(Grade.CORRECTLY_ROUNDED), result)
+
+
+def _finite(answer: Float64, exact: Enclosure, fmt: Format) -> Float64:
+    """Return the answer with infinities that stand for overflow as the next power of two beyond the format."""
+    if fmt.max_exponent >= 1023:
+        return answer
+    beyond = np.copysign(2.0 * 2.0**fmt.max_exponent, answer)
+    return np.where(np.isinf(answer) & np.isfinite(exact.h), beyond, answer)
