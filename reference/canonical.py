@@ -169,21 +169,23 @@ def _labels(
     kept = np.ones(labels.shape, bool)
     if case.ignore_index is not None:
         kept = labels != case.ignore_index
-    outside = kept & ((labels < 0) | (labels >= c))
     nan_rows = np.zeros(labels.shape, bool)
-    if not outside.any():
-        return labels, kept, nan_rows
-    rule = policy.out_of_range_label
-    if rule == "nan":
-        nan_rows = outside
-    elif rule == "zero":
-        kept = kept & ~outside
-    elif rule == "clamped":
-        labels = np.clip(labels, 0, c - 1)
-    elif rule == "wrapped" and (labels[outside] >= -c).all() and (labels[outside] < 0).all():
-        labels = np.where(labels < 0, labels + c, labels)
-    else:
-        raise LabelError(f"target: label {labels[outside][0]}; expected 0 to {c - 1}")
+    for rule, outside, nearest in (
+        (policy.negative_label, kept & (labels < 0), 0),
+        (policy.label_too_large, kept & (labels >= c), c - 1),
+    ):
+        if not outside.any():
+            continue
+        if rule == "nan":
+            nan_rows = nan_rows | outside
+        elif rule == "zero":
+            kept = kept & ~outside
+        elif rule == "clamped":
+            labels = np.where(outside, nearest, labels)
+        elif rule == "wrapped" and (labels[outside] >= -c).all():
+            labels = np.where(outside, labels + c, labels)
+        else:
+            raise LabelError(f"target: label {labels[outside][0]}; expected 0 to {c - 1}")
     return labels, kept, nan_rows
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import Form, Loss, Reduction, TargetForm, unrows
+from lossconform.reference.case import ELEMENTWISE, Form, Loss, Reduction, TargetForm, unrows
 from lossconform.reference.formats import Float64
 from lossconform.reference.grades import Condition
 
@@ -241,12 +241,9 @@ def conditions(problem: Canonical) -> tuple[Condition, Condition]:
     n, c = problem.x.shape
     scale = 1.0 if problem.denominator is None else float(1 / problem.denominator)
     cotangent = np.abs(problem.cotangent)
-    functions = case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX)
     factor = cotangent * scale
-    if not functions and problem.entries == 1:
-        factor = np.repeat(factor, 1, axis=1)
-    if problem.policy.class_axis_reduction == "mean" and problem.entries == 1 and not functions:
-        factor = factor / c if case.loss in (Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE) else factor
+    if case.loss in ELEMENTWISE and problem.policy.class_axis_reduction == "mean":
+        factor = factor / c
     value, gradient = CONDITIONS[case.loss, case.form](problem, factor)
     tiny = case.format.tiny
     reach = max(1.0, float(np.max(factor, initial=0.0)))

@@ -64,6 +64,19 @@ CHOICES: dict[str, dict[str, str]] = {
         "nan": "a logit of +inf makes the row NaN",
         "limit": "a logit of +inf gives the limit: inf for every other label",
     },
+    "negative_label": {
+        "refused": "an exception",
+        "nan": "NaN for that row",
+        "zero": "the row is silently ignored: 0",
+        "wrapped": "the label counts from the end",
+        "clamped": "the label is moved to the first class",
+    },
+    "label_too_large": {
+        "refused": "an exception",
+        "nan": "NaN for that row",
+        "zero": "the row is silently ignored: 0",
+        "clamped": "the label is moved to the last class",
+    },
     "out_of_range_label": {
         "refused": "an exception",
         "nan": "NaN for that row",
@@ -91,6 +104,8 @@ class Policy:
     zero_times_infinity: str = "zero"
     target_sum: str = "as_given"
     infinite_logit: str = "nan"
+    negative_label: str = "refused"
+    label_too_large: str = "refused"
     out_of_range_label: str = "refused"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,42 @@
+"""Profiles: how much of everything a run does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossconform.adapters.contract import DTYPES
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything a run does.
+
+    Attributes:
+        name: what it is asked for by.
+        per_regime: accuracy cases for each regime.
+        examples: cases for each check of meaning.
+        meaning_dtypes: the dtypes in which meaning is checked.
+        compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
+        every_mode: whether checks of meaning run in every mode, and the dearest modes run at all.
+        rows: of an accuracy case.
+        classes: of an accuracy case.
+        many: classes of the regime with many.
+    """
+
+    name: str
+    per_regime: int
+    examples: int
+    meaning_dtypes: tuple[str, ...]
+    compiled_dtypes: tuple[str, ...]
+    every_mode: bool
+    rows: int = 8
+    classes: int = 10
+    many: int = 1000
+
+
+PROFILES = {
+    "smoke": Profile("smoke", 1, 6, ("float32",), (), every_mode=False, rows=4, many=200),
+    "quick": Profile("quick", 2, 25, ("float32",), ("float32",), every_mode=False),
+    "full": Profile("full", 10, 150, DTYPES, DTYPES, every_mode=True, rows=16, many=50_000),
+}
+"""smoke: a minute, for tests of the toolkit; quick: every change; full: every release."""
