@@ -134,9 +134,13 @@ class Oracle:
         ok = bool((grades <= worst).all())
         verdict = Grade(int(grades.max()))
         spot = f"{part}{list(index) if index else ''}"
-        problem = "" if ok else (
-            f"{spot} is {numbers[index]!r}, exactly {low[index]!r}: {verdict.label}, "
-            f"{abs(float(distance[index])):.3g} ULP where {float(bound[index]):.3g} are allowed"
+        problem = (
+            ""
+            if ok
+            else (
+                f"{spot} is {numbers[index]!r}, exactly {low[index]!r}: {verdict.label}, "
+                f"{abs(float(distance[index])):.3g} ULP where {float(bound[index]):.3g} are allowed"
+            )
         )
         return Judgement(
             ok, problem.replace("np.float64(", "").replace(")", "") if problem else "", part, verdict,

@@ -201,7 +201,9 @@ def _reduce(problem: Canonical, values: list[list[Number]]) -> Enclosure:
     odd = special(n for n in flat if not isinstance(n, Real))
     denominator = problem.denominator
     if denominator is None:
-        return enclosure([math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)], ())
+        empty = problem.x.shape[0] == 0
+        rule = problem.policy.empty_mean if empty else problem.policy.zero_denominator
+        return enclosure([math.nan if rule == "nan" else Real(ZERO)], ())
     if odd is not None:
         return enclosure([odd], ())
     factor = fmpq(denominator.denominator, denominator.numerator)

@@ -18,8 +18,12 @@ CHOICES: dict[str, dict[str, str]] = {
         "batch": "the mean divides by the length of the first axis",
     },
     "zero_denominator": {
-        "nan": "a mean over nothing is NaN",
-        "zero": "a mean over nothing is 0",
+        "nan": "a mean whose rows are all ignored or weigh nothing is NaN",
+        "zero": "a mean whose rows are all ignored or weigh nothing is 0",
+    },
+    "empty_mean": {
+        "nan": "the mean of a batch without rows is NaN",
+        "zero": "the mean of a batch without rows is 0",
     },
     "ignored_nonfinite": {
         "excluded": "NaN or infinity in an ignored row leaves value and gradient untouched",
@@ -94,6 +98,7 @@ class Policy:
 
     mean_denominator: str = "elements"
     zero_denominator: str = "nan"
+    empty_mean: str = "nan"
     ignored_nonfinite: str = "excluded"
     smoothing: str = "all_classes"
     smoothing_weight: str = "each_class"

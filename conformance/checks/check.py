@@ -1,0 +1,62 @@
+"""What a check is: one property that must hold, with the cases that can show whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis.strategies import SearchStrategy
+
+from lossconform.adapters.base import LossFunction
+from lossconform.adapters.contract import Contract
+from lossconform.profiles import Profile
+from lossconform.reference.case import Case
+
+Cases = Callable[[Contract, str], SearchStrategy[Case]]
+"""The strategy of a check for a contract and a dtype."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One property that must hold of a loss function.
+
+    Attributes:
+        id: its name, in reports and test ids.
+        group: the test module that it stands in.
+        question: what it asks, for a reader.
+        applies: whether a contract makes the question sensible.
+        cases: the strategy; None for the checks of accuracy, which go through the regimes.
+        policy: the policy that it identifies, if it does.
+        gradient: whether the gradient is asked for and judged.
+        plain: the case without the thing that the check is about. A case that the reference cannot tell from its
+            plain form is no evidence.
+        every_dtype: whether even the quick profile asks it in every dtype.
+        hazards: values of the policy that accept nonsense in silence.
+    """
+
+    id: str
+    group: str
+    question: str
+    applies: Callable[[Contract], bool]
+    cases: Cases | None = None
+    policy: str | None = None
+    gradient: bool = False
+    plain: Callable[[Case], Case | None] | None = None
+    every_dtype: bool = False
+    hazards: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A check put to a loss function in a dtype and a mode: one test, one record."""
+
+    function: LossFunction
+    check: Check
+    dtype: str
+    mode: str
+    profile: Profile
+
+    @property
+    def id(self) -> str:
+        """The name people see."""
+        return f"{self.check.id}-{self.function.id}-{self.dtype}-{self.mode}"

@@ -1,0 +1,151 @@
+"""Strategies for checks of meaning: small cases drawn element by element, so that they shrink to what a person reads.
+
+Every number is a multiple of 1/8 of moderate size, exact in every dtype; a check that needs others says so. Shapes come
+from a short list, because compiled modes pay for each new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from lossconform.adapters.contract import Contract
+from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.formats import dtype_of
+
+SHAPES = ((1, 2), (2, 3), (3, 4))
+IGNORED = (-100, 1)
+SMOOTHING = (0.25, 0.5)
+
+
+def eighths(low: int, high: int) -> SearchStrategy[float]:
+    """Multiples of 1/8, simplest first."""
+    return st.integers(8 * low, 8 * high).map(lambda k: k / 8)
+
+
+def array(draw: DrawFn, elements: SearchStrategy[Any], shape: Sequence[int], dtype: str | type) -> Array:
+    """Draw an array element by element."""
+    size = int(np.prod(shape))
+    values = draw(st.lists(elements, min_size=size, max_size=size))
+    return (
+        np.array(values, dtype=np.float64).reshape(shape).astype(dtype_of(dtype) if isinstance(dtype, str) else dtype)
+    )
+
+
+def rows_of_probabilities(draw: DrawFn, shape: tuple[int, int], dtype: str, *, least: int = 0) -> Array:
+    """Draw rows of multiples of 1/64 that sum to exactly 1, each at least `least` / 64."""
+    n, c = shape
+    result = np.full((n, c), float(least))
+    for i in range(n):
+        for j in draw(st.lists(st.integers(0, c - 1), min_size=4, max_size=4)):
+            result[i, j] += (64 - least * c) / 4
+    return (result / 64).astype(dtype_of(dtype))
+
+
+def prediction(draw: DrawFn, contract: Contract, form: Form, shape: tuple[int, int], dtype: str) -> Array:
+    """Draw a prediction of a form."""
+    if form is Form.LOGITS:
+        return array(draw, eighths(-8, 8), shape, dtype)
+    if form is Form.LOG_PROBABILITIES:
+        return array(draw, eighths(-8, 0), shape, dtype)
+    if contract.loss is Loss.BINARY_CROSS_ENTROPY:
+        return array(draw, st.integers(1, 15).map(lambda k: k / 16), shape, dtype)
+    return rows_of_probabilities(draw, shape, dtype, least=2)
+
+
+def target(draw: DrawFn, form: TargetForm, shape: tuple[int, int], dtype: str) -> Array:
+    """Draw a target of a form; rows of a distribution sum to exactly 1."""
+    n, c = shape
+    if form is TargetForm.INDEX:
+        return array(draw, st.integers(0, c - 1), (n,), np.int64)
+    if form is TargetForm.ONE_HOT:
+        return np.eye(c)[array(draw, st.integers(0, c - 1), (n,), np.int64)].astype(dtype_of(dtype))
+    if form is TargetForm.BINARY:
+        return array(draw, st.sampled_from([0.0, 1.0, 0.5, 0.25]), shape, dtype)
+    if form is TargetForm.LOG_DISTRIBUTION:
+        return array(draw, eighths(-4, 0), shape, dtype)
+    return rows_of_probabilities(draw, shape, dtype)
+
+
+def _weights(draw: DrawFn, shape: Sequence[int], dtype: str) -> Array:
+    return array(draw, st.sampled_from([1.0, 2.0, 0.5, 0.25, 3.0]), shape, dtype)
+
+
+Option = Callable[[DrawFn, Case], Case]
+
+
+def _ignore_index(draw: DrawFn, case: Case) -> Case:
+    """Ignore some rows: by a label that is no class, or by one that is."""
+    assert case.target is not None  # noqa: S101 - index targets only
+    index = draw(st.sampled_from([i for i in IGNORED if i < case.classes]))
+    mask = array(draw, st.booleans(), case.target.shape, np.bool_)
+    return case.replace(ignore_index=index, target=np.where(mask, index, case.target))
+
+
+OPTIONS: dict[str, Option] = {
+    "class_weight": lambda draw, case: case.replace(class_weight=_weights(draw, (case.classes,), case.dtype)),
+    "pos_weight": lambda draw, case: case.replace(pos_weight=_weights(draw, (case.classes,), case.dtype)),
+    "sample_weight": lambda draw, case: case.replace(sample_weight=_weights(draw, case.batch_shape, case.dtype)),
+    "label_smoothing": lambda draw, case: case.replace(label_smoothing=draw(st.sampled_from(SMOOTHING))),
+    "ignore_index": _ignore_index,
+    "where": lambda draw, case: where(draw, case),
+}
+"""How each option is added to a case."""
+
+
+def where(draw: DrawFn, case: Case) -> Case:
+    """Mask classes, never all of a row, and never one that the target needs."""
+    mask = array(draw, st.booleans(), case.prediction.shape, np.bool_)
+    mask[..., 0] = True
+    if case.target is None:
+        return case.replace(where=mask)
+    if case.target_form is TargetForm.INDEX:
+        np.put_along_axis(mask, case.target[..., None], True, axis=-1)
+        return case.replace(where=mask)
+    kept = np.where(mask, case.target.astype(np.float64), 0.0)
+    kept[..., 0] += (case.target.astype(np.float64) - kept).sum(axis=-1)
+    return case.replace(where=mask, target=kept.astype(case.target.dtype))
+
+
+@st.composite
+def cases(
+    draw: DrawFn,
+    contract: Contract,
+    dtype: str,
+    *,
+    forms: Sequence[Form] | None = None,
+    targets: Sequence[TargetForm] | None = None,
+    reductions: Sequence[Reduction] | None = None,
+    options: Sequence[str] = (),
+    shapes: Sequence[tuple[int, int]] = SHAPES,
+) -> Case:
+    """Draw a case that a contract allows, with exactly these options.
+
+    Args:
+        draw: Hypothesis's.
+        contract: of the loss function.
+        dtype: of the prediction.
+        forms: to draw from; the contract's if None. So for targets and reductions.
+        targets: see forms.
+        reductions: see forms.
+        options: those that the case has.
+        shapes: to draw from.
+    """
+    shape = draw(st.sampled_from(list(shapes)))
+    form = draw(st.sampled_from(list(forms or contract.forms)))
+    target_form = draw(st.sampled_from(list(targets or contract.targets)))
+    case = Case(
+        loss=contract.loss,
+        prediction=prediction(draw, contract, form, shape, dtype),
+        form=form,
+        target=None if contract.loss in FUNCTIONS else target(draw, target_form, shape, dtype),
+        target_form=target_form,
+        reduction=draw(st.sampled_from(list(reductions or contract.reductions))),
+    )
+    for option in options:
+        case = OPTIONS[option](draw, case)
+    return case
