@@ -20,13 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Real = Annotated[
     float,
-    WithJsonSchema(
-        {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"], "type": "string"}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"], "type": "string"}]}),
 ]
 """A number that may be infinite or NaN; JSON has no word for these, so they are written as strings."""
 
@@ -120,7 +118,7 @@ class Observed(Model):
     """A policy as identified: the values that all telling cases allow."""
 
     policy: str
-    documented: str | None
+    documented: str | None = None
     assumed: str
     observed: list[str]
     telling: NonNegativeInt
@@ -135,7 +133,7 @@ class Timing(Model):
 
 
 class Question(Model):
-    """What one record answers: does this loss function hold this check, in this dtype and mode?"""
+    """What one record answers: whether a loss function holds a check, in a dtype and a mode."""
 
     loss_function: str
     check: str
