@@ -51,7 +51,6 @@ class Judgement:
         wanted: the exact answer there, rounded.
         distance: between them, in ULP, signed.
         allowed: what the bar allows there, in ULP.
-        row: the row of the worst entry.
     """
 
     ok: bool
@@ -65,8 +64,6 @@ class Judgement:
     wanted: float | None = None
     distance: float | None = None
     allowed: float | None = None
-    expected: Array | None = None
-    grades: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,53 +97,69 @@ class Oracle:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient."""
         if isinstance(answer, Refusal):
             if self.refuses:
-                return Judgement(True)
-            return Judgement(False, f"refused with {answer.kind}: {answer.message}")
+                return Judgement(ok=True)
+            return Judgement(ok=False, problem=f"refused with {answer.kind}: {answer.message}")
         if self.refuses:
-            return Judgement(False, f"accepted in silence; value {_short(answer.value)}")
+            return Judgement(ok=False, problem=f"accepted in silence; value {_short(answer.value)}")
         assert self.value is not None and self.value_condition is not None  # noqa: S101, PT018 - not refused
-        first = self._part("value", answer.value, self.value, self.value_condition, worst)
-        if answer.gradient is None or self.gradient is None or self.gradient_condition is None or not first.ok:
-            return first
-        second = self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst)
-        return second
+        value = self._part("value", answer.value, self.value, self.value_condition, worst)
+        if answer.gradient is None or self.gradient is None or self.gradient_condition is None or not value.ok:
+            return value
+        return self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst)
+
+    def answer(self) -> Answer | Refusal:
+        """Return what a correctly rounding loss function would answer."""
+        if self.value is None:
+            return Refusal("LabelError", "the label is not a class")
+        dtype = self.case.prediction.dtype
+        value = self.value.rounded(self.case.format)[0].astype(dtype)
+        if self.gradient is None:
+            return Answer(value)
+        return Answer(value, self.gradient.rounded(self.case.format)[0].astype(dtype))
 
     def _part(self, part: str, got: Array, exact: Enclosure, condition: Condition, worst: Grade) -> Judgement:
         fmt = self.case.format
         if tuple(got.shape) != exact.shape:
-            return Judgement(False, f"{part} has shape {tuple(got.shape)}, not {exact.shape}", part)
+            return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {exact.shape}")
         try:
             own = format_of(got.dtype)
         except TypeError:
             own = None
         if own != fmt:
-            return Judgement(False, f"{part} has dtype {got.dtype}, not {fmt.name}", part)
+            return Judgement(ok=False, part=part, problem=f"{part} has dtype {got.dtype}, not {fmt.name}")
         if got.size == 0:
-            return Judgement(True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
+            return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)
         grades = grade(numbers, exact, condition, fmt)
         distance = exact.ulps(numbers, fmt)
-        bound = allowed(min(worst, LENIENT), exact, condition, fmt) / exact.spacing(fmt)
+        with np.errstate(over="ignore"):
+            bound = allowed(worst, exact, condition, fmt) / exact.spacing(fmt)
         flat = int(np.argmax(np.where(np.isnan(distance), np.inf, np.abs(distance)) + 1e300 * (grades > worst)))
         index = tuple(int(k) for k in np.unravel_index(flat, got.shape))
         low, _ = exact.rounded(fmt)
         finite = np.abs(distance[np.isfinite(distance)])
         ok = bool((grades <= worst).all())
         verdict = Grade(int(grades.max()))
-        spot = f"{part}{list(index) if index else ''}"
-        problem = (
-            ""
-            if ok
-            else (
-                f"{spot} is {numbers[index]!r}, exactly {low[index]!r}: {verdict.label}, "
-                f"{abs(float(distance[index])):.3g} ULP where {float(bound[index]):.3g} are allowed"
+        problem = ""
+        if not ok:
+            spot = f"{part}{list(index)}" if index else part
+            problem = (
+                f"{spot} is {float(numbers[index])!r}, exactly {float(low[index])!r}: {verdict.label}, "
+                f"{abs(float(distance[index])):.3g} ULP off where {float(bound[index]):.3g} are allowed"
             )
-        )
         return Judgement(
-            ok, problem.replace("np.float64(", "").replace(")", "") if problem else "", part, verdict,
-            float(finite.max()) if finite.size else 0.0, int(got.size), index,
-            float(numbers[index]), float(low[index]), float(distance[index]), float(bound[index]), low, grades,
-        )  # fmt: skip
+            ok=ok,
+            problem=problem,
+            part=part,
+            grade=verdict,
+            ulp=float(finite.max()) if finite.size else 0.0,
+            entries=int(got.size),
+            index=index,
+            got=float(numbers[index]),
+            wanted=float(low[index]),
+            distance=float(distance[index]),
+            allowed=float(bound[index]),
+        )
 
 
 def _short(value: Array) -> str:

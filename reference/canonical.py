@@ -84,8 +84,8 @@ class Canonical:
             "one": lambda: Fraction(1),
             "elements": lambda: Fraction(n * self.entries),
             "kept": lambda: Fraction(int(self.kept.sum()) * self.entries),
-            "weights": lambda: _dot(kept, self.label_weight[self.kept]),
-            "batch": lambda: Fraction(case.prediction.shape[0] if case.prediction.ndim > 1 else 1),
+            "weights": lambda: _dot(kept, self.label_weight[self.kept]) * self.entries,
+            "batch": lambda: Fraction(case.prediction.shape[0]),
             "sample_weights": lambda: _dot(kept, np.ones_like(kept)) * self.entries,
         }[kind]()
         return value if value else None

@@ -238,22 +238,29 @@ CONDITIONS: dict[tuple[Loss, Form], Callable[[Canonical, Float64], Pair]] = {
 def conditions(problem: Canonical) -> tuple[Condition, Condition]:
     """Return the condition of the value and of the gradient of a canonical problem."""
     case = problem.case
-    n, c = problem.x.shape
+    c = problem.x.shape[1]
     scale = 1.0 if problem.denominator is None else float(1 / problem.denominator)
     cotangent = np.abs(problem.cotangent)
     factor = cotangent * scale
     if case.loss in ELEMENTWISE and problem.policy.class_axis_reduction == "mean":
         factor = factor / c
-    value, gradient = CONDITIONS[case.loss, case.form](problem, factor)
+    # A bound that overflows allows anything, as it should where the terms themselves overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, gradient = CONDITIONS[case.loss, case.form](problem, factor)
+        return _reduced(problem, value, scale), _sloped(problem, gradient, factor)
+
+
+def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
+    case = problem.case
     tiny = case.format.tiny
     reach = max(1.0, float(np.max(factor, initial=0.0)))
-    return _reduced(problem, value, scale), Condition(
+    return Condition(
         base=unrows(case, gradient.base + gradient.size),
         shift=unrows(case, gradient.shift),
         terms=unrows(case, gradient.terms),
         n=gradient.n,
         batch=unrows(case, gradient.size) * (case.reduction is not Reduction.NONE),
-        rows=max(n, 1),
+        rows=max(problem.x.shape[0], 1),
         floor=np.full(case.prediction.shape, tiny * reach),
     )
 

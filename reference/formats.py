@@ -113,19 +113,18 @@ def ulp(x: Float64, fmt: Format) -> Float64:
     return spacing
 
 
-def _sticky_sum(h: Float64, low: Float64, sign: Any) -> tuple[Float64, Float64]:
-    """Return h + low + sign · (an infinitesimal) as (s, sticky).
+def _odd_sum(h: Float64, low: Float64, sign: Any) -> Float64:
+    """Return h + low + sign · (an infinitesimal) rounded to odd.
 
-    s is the sum rounded to odd in float64, so that a second rounding to at most 51 bits is the right one. sticky is
-    the sign of what lies beyond fl(h + low).
+    A second rounding, to at most 51 bits, is then the right one (S. Boldo, G. Melquiond, IEEE Trans. Computers 57(4),
+    2008).
     """
     with np.errstate(invalid="ignore", over="ignore"):
         s, e = two_sum(h, low)
-    e = np.where(np.isfinite(s), e, 0.0)
-    rest = np.where(e != 0, np.sign(e), sign)
-    even = (np.ascontiguousarray(s).view(np.int64) & 1) == 0
-    odd = np.where((rest != 0) & even & np.isfinite(s), np.nextafter(s, rest * np.inf), s)
-    return odd, rest
+    rest = np.where(np.isfinite(s) & (e != 0), np.sign(e), sign)
+    even = (np.ascontiguousarray(s).view(np.int64).reshape(np.shape(s)) & 1) == 0
+    towards = np.where(rest > 0, np.inf, -np.inf)
+    return np.where((rest != 0) & even & np.isfinite(s), np.nextafter(s, towards), s)
 
 
 def round_sum(h: Any, low: Any, fmt: Format, sign: Any = 0) -> Float64:
@@ -144,15 +143,14 @@ def round_sum(h: Any, low: Any, fmt: Format, sign: Any = 0) -> Float64:
     low = np.broadcast_to(np.asarray(low, dtype=np.float64), h.shape)
     if fmt.precision == 53:
         return _round_float64(h, low, np.broadcast_to(np.asarray(sign), h.shape))
-    s, _ = _sticky_sum(h, low, sign)
-    return round_to(s, fmt)
+    return round_to(_odd_sum(h, low, sign), fmt)
 
 
 def _round_float64(h: Float64, low: Float64, sign: NDArray[Any]) -> Float64:
     """Round h + low + sign · (an infinitesimal) into float64: only an exact tie needs the infinitesimal."""
     with np.errstate(invalid="ignore", over="ignore"):
         s, e = two_sum(h, low)
-        away = np.nextafter(s, np.sign(e) * np.inf)
+        away = np.nextafter(s, np.where(e > 0, np.inf, -np.inf))
         tie = np.isfinite(s) & np.isfinite(away) & (e != 0) & (2 * np.abs(e) == np.abs(away - s))
     return np.where(tie & (np.sign(e) == sign), away, s)
 

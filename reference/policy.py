@@ -13,9 +13,9 @@ from typing import Any
 CHOICES: dict[str, dict[str, str]] = {
     "mean_denominator": {
         "elements": "the mean divides by the number of entries that reduction 'none' would return",
-        "kept": "the mean divides by the number of rows that are not ignored",
-        "weights": "the mean divides by the sum of the weights of the labels that are not ignored",
-        "batch": "the mean divides by the length of the first axis",
+        "kept": "the mean divides by the number of those entries whose row is not ignored",
+        "weights": "the mean divides by the sum, over those entries, of the sample weight times the label's class weight",
+        "batch": "the mean divides by the length of the prediction's first axis, whatever that axis is",
     },
     "zero_denominator": {
         "nan": "a mean whose rows are all ignored or weigh nothing is NaN",
@@ -46,7 +46,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "as_given": "probabilities are used as they are",
         "clipped": "probabilities are clipped to [1e-7, 1 - 1e-7]; no gradient outside",
         "clipped_in_dtype": "clipped to [1e-7, 1 - 1e-7], both bounds rounded to the dtype; no gradient outside",
-        "log_clamped": "logarithms are clamped to at least -100, the gradient's divisor p(1 - p) to at least 1e-12",
+        "log_clamped": "logarithms are clamped to at least -100, the gradient's divisor p(1 - p) to at least the float32 1e-12",
     },
     "probability_sum": {
         "as_given": "a row of probabilities need not sum to 1",

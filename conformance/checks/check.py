@@ -32,6 +32,7 @@ class Check:
             plain form is no evidence.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
+        may_refuse: whether an exception is as good as the exact answer.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Check:
     plain: Callable[[Case], Case | None] | None = None
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
+    may_refuse: bool = False
 
 
 @dataclass(frozen=True)

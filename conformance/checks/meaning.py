@@ -12,9 +12,6 @@ from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
 from lossconform.strategies import cases as draws
 from lossconform.strategies.cases import cases
 
-SOFT = (TargetForm.ONE_HOT, TargetForm.DISTRIBUTION)
-
-
 def option_check(option: str, group: str, identifier: str, question: str) -> Check:
     """Return the check that one option does what it says; without it the case must mean something else."""
     default = Case.__dataclass_fields__[option].default
@@ -48,10 +45,6 @@ def _either_form(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 
 def _ignores(case: Case) -> bool:
     return case.target is not None and bool((case.target == case.ignore_index).any())
-
-
-def _forms_differ(contract: Contract) -> bool:
-    return TargetForm.INDEX in contract.targets and any(form in contract.targets for form in SOFT)
 
 
 @st.composite
@@ -109,7 +102,7 @@ CHECKS = (
         id="label-forms",
         group="labels",
         question="Do index, one-hot and soft labels of the same meaning give the exact loss?",
-        applies=_forms_differ,
+        applies=lambda contract: len(contract.targets) > 1 and contract.loss is Loss.SOFTMAX_CROSS_ENTROPY,
         cases=lambda contract, dtype: cases(contract, dtype),
         gradient=True,
     ),

@@ -297,14 +297,18 @@ CHECKS = (
         id="infinite-logit",
         group="special",
         question="What does a logit of +inf give?",
-        applies=lambda contract: Form.LOGITS in contract.forms and contract.loss is not Loss.BINARY_CROSS_ENTROPY,
+        applies=lambda contract: (
+            Form.LOGITS in contract.forms
+            and contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID, Loss.LOG_SUM_EXP)
+        ),
         cases=lambda contract, dtype: _infinite(contract, dtype, INF),
         policy="infinite_logit",
     ),
     Check(
         id="nan-propagates",
         group="special",
-        question="Does NaN in a prediction reach the value?",
+        question="Does NaN in a prediction reach the value, or raise?",
+        may_refuse=True,
         applies=lambda contract: True,  # noqa: ARG005
         cases=lambda contract, dtype: _infinite(contract, dtype, NAN),
     ),

@@ -16,7 +16,8 @@ from lossconform.reference.real import ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
 LOG_FLOOR = fmpq(100)
-DIVISOR_FLOOR = fmpq(1, 10**12)
+DIVISOR_FLOOR = rational(9.999999960041972e-13)
+"""1e-12 as a float32, which is how PyTorch has it (ATen, Loss.cpp)."""
 
 
 def _softplus(z: float) -> Number:

@@ -18,6 +18,7 @@ from lossconform.reference.losses.row import Family, Number, Row
 from lossconform.reference.real import ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
+ZERO_BALL = arb(0)
 
 
 @dataclass
@@ -181,18 +182,31 @@ def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     n = len(row.x)
     if q.special is not None:
         return [NAN] * n
-    p = {i: q.p(i) for i in q.active}
+    # Factors are few: sum the exponentials of equal ones once. The differences are exact, so nothing cancels.
+    sums: dict[fmpq, arb] = {}
+    for i in q.active:
+        sums[factors[i]] = sums.get(factors[i], ZERO_BALL) + q.e[i]  # type: ignore[index]
+    spreads = {c: _spread(c, sums, q) for c in sums}
     result: list[Number] = []
     for j in range(n):
-        if j not in p:
+        e = q.e.get(j)  # type: ignore[union-attr]
+        spread = None if e is None else spreads[factors[j]]
+        if e is None or spread is None:
             result.append(Real(ZERO))
         elif q.tied:
-            k = fmpq(1, len(q.active))
-            result.append(Real(k * k * sum((factors[j] - factors[i] for i in q.active), ZERO)))
+            k = len(q.active)
+            result.append(Real(sum((factors[j] - factors[i] for i in q.active), ZERO) / (k * k)))
         else:
-            spread = _combine({i: factors[j] - factors[i] for i in q.active}, q)
-            result.append(Real(ZERO, spread * q.e[j] / q.total) if spread is not None else Real(ZERO))  # type: ignore[index]
+            result.append(Real(ZERO, spread * e / q.total))
     return result
+
+
+def _spread(c: fmpq, sums: dict[fmpq, arb], q: Parts) -> arb | None:
+    """Return the sum of p_i (c - c_i), None where every c_i is c."""
+    others = {v: e for v, e in sums.items() if v != c}
+    if not others:
+        return None
+    return sum((arb(c - v) * e for v, e in others.items()), ZERO_BALL) / q.total
 
 
 def _combine(weights: dict[int, fmpq], q: Parts) -> arb | None:

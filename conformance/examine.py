@@ -1,0 +1,341 @@
+"""Examining: one question asked over many cases, and the record of what was found.
+
+Hypothesis draws the cases and, for checks of meaning, shrinks a failing one. Accuracy goes regime by regime with packed
+cases, whose worst row is cut out afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure, Unsatisfiable
+from hypothesis.strategies import SearchStrategy
+
+from lossconform.adapters.base import Answer, Framework
+from lossconform.checks.check import Question
+from lossconform.cut import smallest
+from lossconform.expectations import Expectation
+from lossconform.judge import Oracle, bar, hex_of
+from lossconform.look import Look, look
+from lossconform.reference.canonical import canonical
+from lossconform.reference.case import Case, TargetForm
+from lossconform.reference.grades import Grade
+from lossconform.reference.policy import CHOICES
+from lossconform.reference.serial import array_to_json, case_to_json
+from lossconform.reports.model import Cell, Numbers, Observed, Record, Timing, Verdict, Witness
+from lossconform.reports.model import Grade as GradeName
+from lossconform.strategies.regimes import Regime, cotangent, fill, regimes
+
+EAGER = "eager"
+"""The mode in which a new shape costs nothing."""
+
+
+class Deviation(AssertionError):
+    """A case that no expectation covers; Hypothesis shrinks it."""
+
+
+@dataclass(eq=False)
+class Findings:
+    """What the cases asked so far have shown."""
+
+    question: Question
+    expectations: list[Expectation]
+    cases: int = 0
+    telling: int = 0
+    worst: Grade | None = None
+    ulp: float | None = None
+    failure: Look | None = None
+    known: list[Expectation] = field(default_factory=list)
+    allowed: frozenset[str] | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def note(self, seen: Look) -> bool:
+        """Take in a look; return whether it is a deviation that no expectation covers."""
+        self.cases += 1
+        self.telling += seen.telling
+        judgement = seen.judgement
+        if judgement.grade is not None and (self.worst is None or judgement.grade > self.worst):
+            self.worst = judgement.grade
+        if judgement.ulp is not None:
+            self.ulp = max(self.ulp or 0.0, judgement.ulp)
+        covering = next((e for e in self.expectations if e.covers(seen.case, judgement)), None)
+        if judgement.ok or covering is None:
+            if seen.allowed is not None and seen.telling:
+                self.allowed = seen.allowed if self.allowed is None else self.allowed & seen.allowed
+            return not judgement.ok
+        if covering not in self.known:
+            self.known.append(covering)
+        return False
+
+    def cell(self, regime: str, seen: Look) -> None:
+        """Add a look to its regime."""
+        old = self.cells.get(regime, Cell(regime=regime, cases=0, entries=0))
+        judgement = seen.judgement
+        seen_grades = [] if judgement.grade is None else [GradeName(judgement.grade.label)]
+        order = list(GradeName)
+        grade = max([*([] if old.grade is None else [old.grade]), *seen_grades], key=order.index, default=None)
+        ulps = [u for u in (old.max_ulp, judgement.ulp) if u is not None]
+        self.cells[regime] = Cell(
+            regime=regime,
+            cases=old.cases + 1,
+            entries=old.entries + judgement.entries,
+            grade=grade,
+            max_ulp=max(ulps) if ulps else None,
+        )
+
+
+def examine(framework: Framework, question: Question, expectations: list[Expectation]) -> Record:
+    """Ask a question over many cases and return the record. Never raises for what a loss function does."""
+    started = time.perf_counter()
+    contract = question.function.contract
+    own = [e for e in expectations if e.concerns(question)]
+    findings = Findings(question, own)
+    if question.dtype not in contract.dtypes:
+        return _record(question, Verdict.UNSUPPORTED, f"the contract has no {question.dtype}")
+    stale = next((e for e in own if _stale(framework, question, e)), None)
+    if stale is not None:
+        message = f"expectation {stale.id} is stale: its witness no longer shows a deviation"
+        return _record(question, Verdict.FAIL, message, findings, started)
+    if question.check.cases is None:
+        _accuracy(framework, findings)
+    else:
+        _meaning(framework, findings, question.check.cases(contract, question.dtype))
+    return _conclude(framework, findings, started)
+
+
+def _stale(framework: Framework, question: Question, expectation: Expectation) -> bool:
+    """Whether an expectation's witness, which was taken in this very place, no longer deviates."""
+    witness = expectation.witness
+    first = question.function.id == expectation.loss_functions[0]
+    mode = (expectation.modes or (next(iter(framework.engine.modes)),))[0]
+    if not first or witness.dtype != question.dtype or mode != question.mode:
+        return False
+    seen = look(framework, question, witness, accuracy=question.check.cases is None)
+    return seen is None or seen.judgement.ok
+
+
+def _quiet(examples: int, *, shrink: bool) -> settings:
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+    return settings(
+        max_examples=examples,
+        phases=phases,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+
+
+def _each(strategy: SearchStrategy[Case], examples: int, body: Callable[[Case], None], *, shrink: bool) -> None:
+    @_quiet(examples, shrink=shrink)
+    @given(strategy)
+    def drawn(case: Case) -> None:
+        body(case)
+
+    drawn()
+
+
+def _meaning(framework: Framework, findings: Findings, strategy: SearchStrategy[Case]) -> None:
+    question = findings.question
+
+    def body(case: Case) -> None:
+        seen = look(framework, question, case)
+        if seen is not None and findings.note(seen):
+            findings.failure = seen
+            raise Deviation
+
+    try:
+        _each(strategy, question.profile.examples, body, shrink=True)
+    except (Deviation, FlakyFailure, Unsatisfiable):
+        # The failing look is kept: the last one is the smallest. Unsatisfiable leaves no case at all.
+        return
+
+
+def _accuracy(framework: Framework, findings: Findings) -> None:
+    """Go through the regimes with packed cases."""
+    question = findings.question
+    contract, profile = question.function.contract, question.profile
+    for form in contract.forms:
+        for regime in regimes(contract, form):
+            drawn = st.tuples(st.sampled_from(list(contract.targets)), st.integers(0, 2**32 - 1)).map(
+                lambda pair, regime=regime, form=form: packed(question, regime, form, pair[0], pair[1])  # type: ignore[misc]
+            )
+
+            name = regime.id if len(contract.forms) == 1 else f"{regime.id}, {form}"
+
+            def body(case: Case, name: str = name) -> None:
+                seen = look(framework, question, case, accuracy=True)
+                if seen is None:
+                    return
+                findings.cell(name, seen)
+                if findings.note(seen) and _worse(seen, findings.failure):
+                    findings.failure = seen
+
+            _each(drawn, profile.per_regime, body, shrink=False)
+    if findings.failure is not None:
+        findings.failure = _cut(framework, findings, findings.failure)
+
+
+def packed(question: Question, regime: Regime, form: object, target_form: TargetForm, seed: int) -> Case:
+    """Return a packed case of a regime, with an upstream gradient if the gradient is asked for."""
+    contract = question.function.contract
+    case = fill(regime, contract, form, target_form, question.dtype, question.profile, seed)  # type: ignore[arg-type]
+    if question.check.gradient:
+        case = cotangent(case, canonical(case, contract.policy()).value_shape, seed)
+    return case
+
+
+def _worse(seen: Look, other: Look | None) -> bool:
+    if other is None or other.judgement.grade is None:
+        return other is None
+    mine = seen.judgement
+    return mine.grade is None or (mine.grade, mine.ulp or 0) > (other.judgement.grade, other.judgement.ulp or 0)
+
+
+def _cut(framework: Framework, findings: Findings, failure: Look) -> Look:
+    """Return the failure on the smallest case that shows it with the same grade or a worse one."""
+    question = findings.question
+    grade = failure.judgement.grade
+    best = failure
+
+    def shows(case: Case) -> bool:
+        nonlocal best
+        seen = look(framework, question, case, accuracy=True)
+        if seen is None or seen.judgement.ok or any(e.covers(case, seen.judgement) for e in findings.expectations):
+            return False
+        if grade is not None and (seen.judgement.grade is None or seen.judgement.grade < grade):
+            return False
+        best = seen
+        return True
+
+    smallest(failure.case, shows, classes=question.mode == EAGER)
+    return best
+
+
+def _conclude(framework: Framework, findings: Findings, started: float) -> Record:
+    question = findings.question
+    check = question.check
+    if findings.failure is not None:
+        return _record(
+            question, Verdict.FAIL, _message(findings), findings, started, witness(framework, question, findings.failure)
+        )
+    if findings.telling == 0:
+        return _record(question, Verdict.NOT_RUN, "no case that tells was seen", findings, started)
+    if findings.known:
+        reasons = "; ".join(e.reason for e in findings.known)
+        return _record(question, Verdict.KNOWN, reasons, findings, started)
+    if check.hazards and findings.allowed and findings.allowed <= check.hazards:
+        value = sorted(findings.allowed)[0]
+        meaning = CHOICES[check.policy or ""][value]
+        return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started)
+    return _record(question, Verdict.PASS, "", findings, started)
+
+
+def _message(findings: Findings) -> str:
+    """Say what is wrong, and for a policy what is done instead of what was promised."""
+    failure, check = findings.failure, findings.question.check
+    problem = "" if failure is None else failure.judgement.problem
+    if check.policy is None:
+        return problem
+    clause = findings.question.function.contract.policies.get(check.policy)
+    value = getattr(findings.question.function.contract.policy(), check.policy)
+    word = "documented" if clause is not None and clause.source is not None else "assumed, not documented"
+    seen = ", ".join(sorted(findings.allowed or ())) or "no known policy"
+    return f"{check.policy} is {word} as {value!r}; observed: {seen}. {problem}"
+
+
+def witness(framework: Framework, question: Question, seen: Look) -> Witness:
+    """Return a look as a witness, with the program that shows it."""
+    judgement, case = seen.judgement, seen.case
+    oracle = Oracle.of(case, seen.function.contract.policy(), gradient=question.check.gradient)
+    exact = oracle.answer()
+    gradient = judgement.part == "gradient"
+    index = list(judgement.index) if judgement.index else ""
+    allowed = None
+    if judgement.allowed is not None:
+        name = bar(case).label if question.check.cases is None else "sequential"
+        allowed = f"{judgement.allowed:.3g} ULP ({name})"
+    return Witness(
+        case=case_to_json(case),
+        answer=_shown(seen.answer, gradient=gradient),
+        expected=_shown(exact, gradient=gradient),
+        where=None if judgement.got is None else f"{judgement.part}{index}",
+        got=hex_of(judgement.got),
+        wanted=hex_of(judgement.wanted),
+        ulp=judgement.distance,
+        allowed=allowed,
+        snippet=framework.snippet(seen.function, case, mode=question.mode, gradient=question.check.gradient)
+        + _comparison(judgement.part, exact),
+    )
+
+
+def _comparison(part: str, exact: object) -> str:
+    """Return the lines of a snippet that say what is right."""
+    if not isinstance(exact, Answer):
+        return '# expected: an exception\nprint("expected an exception")\n'
+    array = exact.gradient if part == "gradient" else exact.value
+    text = repr(np.asarray(array).astype(np.float64).tolist())
+    for name in ("nan", "inf"):
+        text = text.replace(name, f"float('{name}')")
+    return f'print("expected {part}", {text})\n'
+
+
+def _shown(answer: object, *, gradient: bool) -> Numbers | str:
+    if isinstance(answer, Answer):
+        array = answer.gradient if gradient and answer.gradient is not None else answer.value
+        return Numbers(**array_to_json(array))
+    return f"{answer.kind}: {answer.message}"  # type: ignore[attr-defined]
+
+
+def _record(
+    question: Question,
+    verdict: Verdict,
+    message: str,
+    findings: Findings | None = None,
+    started: float | None = None,
+    shown: Witness | None = None,
+) -> Record:
+    found = findings or Findings(question, [])
+    return Record(
+        loss_function=question.function.id,
+        check=question.check.id,
+        dtype=question.dtype,
+        mode=question.mode,
+        verdict=verdict,
+        message=message,
+        cases=found.cases,
+        telling=found.telling,
+        grade=None if found.worst is None else GradeName(found.worst.label),
+        max_ulp=found.ulp,
+        regimes=list(found.cells.values()),
+        policies=_observed(found),
+        expectation=", ".join(e.id for e in found.known) or None,
+        witness=shown,
+        timing=Timing(seconds=0.0 if started is None else round(time.perf_counter() - started, 4)),
+    )
+
+
+def _observed(findings: Findings) -> list[Observed]:
+    policy = findings.question.check.policy
+    if policy is None or findings.allowed is None:
+        return []
+    contract = findings.question.function.contract
+    clause = contract.policies.get(policy)
+    documented = clause is not None and clause.source is not None
+    source = clause.source if clause is not None else None
+    return [
+        Observed(
+            policy=policy,
+            documented=clause.value if documented and clause is not None else None,
+            assumed=getattr(contract.policy(), policy),
+            observed=sorted(findings.allowed),
+            telling=findings.telling,
+            source=None if source is None else f"{source.title} {source.version}, {source.section}",
+        )
+    ]

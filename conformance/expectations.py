@@ -1,0 +1,174 @@
+"""Known deviations, as data: what deviates, where, since when and why, with the witness that shows it.
+
+An expectation covers a deviation only as far as it says: check, loss functions, dtypes, modes, facts about the case,
+versions, and for accuracy the worst grade. Its witness is asked in every run; one that shows nothing any more makes the
+expectation stale, which is a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from lossconform.checks import CHECKS
+from lossconform.checks.check import Question
+from lossconform.judge import Judgement
+from lossconform.reference.case import Case, Form, Reduction, TargetForm
+from lossconform.reference.grades import LABELS, Grade
+from lossconform.reference.serial import case_from_json
+
+
+def _range(case: Case) -> float:
+    x = case.prediction.astype(np.float64)
+    x = x[np.isfinite(x)]
+    return float(np.abs(x).max()) if x.size else 0.0
+
+
+def _soft(case: Case) -> bool:
+    return case.target_form in (TargetForm.DISTRIBUTION, TargetForm.ONE_HOT)
+
+
+FACTS: dict[str, Callable[[Case], bool]] = {
+    "from logits": lambda case: case.form is Form.LOGITS,
+    "from probabilities": lambda case: case.form is Form.PROBABILITIES,
+    "index target": lambda case: case.target_form is TargetForm.INDEX,
+    "soft target": _soft,
+    "masked logits": lambda case: bool(np.isneginf(case.prediction.astype(np.float64)).any()),
+    "large logits": lambda case: _range(case) >= 8,
+    "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
+    "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
+    "many classes": lambda case: case.classes >= 100,
+    "reduced": lambda case: case.reduction is not Reduction.NONE,
+    "not reduced": lambda case: case.reduction is Reduction.NONE,
+    "where": lambda case: case.where is not None,
+    "label smoothing": lambda case: case.label_smoothing > 0,
+    "probability at an end": lambda case: bool(np.isin(case.prediction.astype(np.float64), (0.0, 1.0)).any()),
+}
+"""The closed list of facts about a case that an expectation may ask for."""
+
+
+class ExpectationError(ValueError):
+    """An expectation file is wrong; the message names the file, the expectation and the field."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Expectation:
+    """One known deviation.
+
+    Attributes:
+        id: unique.
+        targets: the targets it is seen on.
+        loss_functions: the ids it is seen in.
+        check: the check it deviates from.
+        versions: a version specifier for each distribution it holds for.
+        reason: what deviates and why.
+        link: where it is discussed or documented.
+        dtypes: the dtypes it is seen in; empty for all.
+        modes: the modes it is seen in; empty for all.
+        facts: what all deviating cases have in common, from `FACTS`.
+        grade: the worst grade it explains; None where it is not one of accuracy.
+        witness: a case that shows it.
+    """
+
+    id: str
+    targets: tuple[str, ...]
+    loss_functions: tuple[str, ...]
+    check: str
+    versions: dict[str, str]
+    reason: str
+    link: str
+    witness: Case
+    dtypes: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    grade: Grade | None = None
+
+    def concerns(self, question: Question) -> bool:
+        """Whether it is about a loss function, check, dtype and mode."""
+        return (
+            question.function.id in self.loss_functions
+            and question.check.id == self.check
+            and (not self.dtypes or question.dtype in self.dtypes)
+            and (not self.modes or question.mode in self.modes)
+        )
+
+    def covers(self, case: Case, judgement: Judgement) -> bool:
+        """Whether it explains what the judge found of a case."""
+        if not all(FACTS[fact](case) for fact in self.facts):
+            return False
+        return self.grade is None or (judgement.grade is not None and judgement.grade <= self.grade)
+
+    def installed(self) -> bool:
+        """Whether the versions that are installed are among its versions."""
+        return all(
+            SpecifierSet(spec, prereleases=True).contains(importlib.metadata.version(name))
+            for name, spec in self.versions.items()
+        )
+
+
+REQUIRED = ("id", "targets", "loss_functions", "check", "versions", "reason", "link", "witness")
+OPTIONAL = ("dtypes", "modes", "facts", "grade")
+
+
+def parse(text: str, name: str) -> list[Expectation]:
+    """Return the expectations of a file. Raises `ExpectationError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExpectationError(f"{name}: not TOML: {error}") from error
+    result = [_one(entry, f"{name}: expectation {i + 1}") for i, entry in enumerate(data.get("expectation", []))]
+    ids = [e.id for e in result]
+    for identifier in ids:
+        if ids.count(identifier) > 1:
+            raise ExpectationError(f"{name}: two expectations have the id {identifier!r}")
+    return result
+
+
+def _one(entry: dict[str, Any], where: str) -> Expectation:
+    for field in REQUIRED:
+        if not entry.get(field):
+            raise ExpectationError(f"{where}: {field} is missing")
+    for field in entry:
+        if field not in REQUIRED + OPTIONAL:
+            raise ExpectationError(f"{where}: unknown field {field!r}; expected {', '.join(REQUIRED + OPTIONAL)}")
+    where = f"{where} ({entry['id']})"
+    _known(where, "check", [entry["check"]], CHECKS)
+    _known(where, "facts", entry.get("facts", []), FACTS)
+    grades = {label: grade for grade, label in LABELS.items()}
+    if "grade" in entry:
+        _known(where, "grade", [entry["grade"]], grades)
+    try:
+        for spec in entry["versions"].values():
+            SpecifierSet(spec)
+        witness = case_from_json(json.loads(entry["witness"]))
+    except (InvalidSpecifier, ValueError, TypeError) as error:
+        raise ExpectationError(f"{where}: {error}") from error
+    return Expectation(
+        **{f: tuple(v) if isinstance(v, list) else v for f, v in entry.items() if f not in ("witness", "grade")},
+        witness=witness,
+        grade=grades.get(entry.get("grade", "")),
+    )
+
+
+def _known(where: str, field: str, found: list[str], known: dict[str, Any]) -> None:
+    for value in found:
+        if value not in known:
+            raise ExpectationError(f"{where}: {field} {value!r}; expected one of {', '.join(known)}")
+
+
+def load(target: str) -> list[Expectation]:
+    """Return the expectations for a target whose versions are installed, in the order of the files."""
+    result: list[Expectation] = []
+    folder = files("lossconform.adapters.expectations")
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".toml"):
+            result += [e for e in parse(file.read_text("utf-8"), file.name) if target in e.targets]
+    return [e for e in result if e.installed()]

@@ -1,0 +1,119 @@
+"""The plan: which questions a run asks of a target, and what the run file says of the things asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+
+import numpy as np
+
+from lossconform.adapters.base import Framework, LossFunction
+from lossconform.adapters.contract import DTYPES, Contract, Source
+from lossconform.checks import CHECKS
+from lossconform.checks.check import Check, Question
+from lossconform.expectations import Expectation
+from lossconform.profiles import Profile
+from lossconform.reports.model import CheckInfo, ClauseText, ExpectationInfo, FunctionInfo
+
+
+def questions(framework: Framework, profile: Profile, group: str | None = None) -> list[Question]:
+    """Return the questions of a run, in order; those of one group of checks if asked."""
+    checks = [check for check in CHECKS.values() if group in (None, check.group)]
+    return [
+        Question(function, check, dtype, mode, profile)
+        for function in framework.functions
+        for check in checks
+        if check.applies(function.contract)
+        for dtype, mode in _places(framework, check, profile)
+    ]
+
+
+def _places(framework: Framework, check: Check, profile: Profile) -> Iterator[tuple[str, str]]:
+    """Return the dtypes and modes in which a profile asks a check."""
+    usual, *others = framework.engine.modes
+    accuracy = check.cases is None
+    everywhere = accuracy or check.every_dtype
+    for dtype in DTYPES:
+        if everywhere or dtype in profile.meaning_dtypes:
+            yield dtype, usual
+    # The second mode is the cheapest of the compiled ones, or, where that is usual, the uncompiled one.
+    sample = others if profile.every_mode else others[:1]
+    for mode in sample if accuracy or profile.every_mode else ():
+        for dtype in DTYPES:
+            if dtype in profile.compiled_dtypes and (everywhere or dtype in profile.meaning_dtypes):
+                yield dtype, mode
+
+
+def versions(framework: Framework) -> dict[str, str]:
+    """Return the versions of the distributions that identify a target."""
+    names = dict.fromkeys((*framework.packages, *framework.engine.packages))
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def environment() -> dict[str, str]:
+    """Return what else an answer may depend on: Python, the processor and the reference's libraries."""
+    libraries = ("numpy", "python-flint", "ml-dtypes", "hypothesis", "pytest")
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        **{name: importlib.metadata.version(name) for name in libraries},
+        "simd": ", ".join(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])) or "baseline",
+    }
+
+
+def check_infos() -> list[CheckInfo]:
+    """Return every check for the run file."""
+    return [CheckInfo(id=check.id, question=check.question) for check in CHECKS.values()]
+
+
+def function_infos(framework: Framework) -> list[FunctionInfo]:
+    """Return a target's loss functions and contracts for the run file."""
+    return [_function_info(function) for function in framework.functions]
+
+
+def _function_info(function: LossFunction) -> FunctionInfo:
+    contract = function.contract
+    return FunctionInfo(
+        id=function.id,
+        loss=str(contract.loss),
+        source=_cite(contract.source),
+        url=contract.source.url,
+        clauses=list(_clauses(contract)),
+    )
+
+
+def _cite(source: Source) -> str:
+    return f"{source.title} {source.version}, {source.section}"
+
+
+def _clauses(contract: Contract) -> Iterator[ClauseText]:
+    page = {"source": _cite(contract.source), "url": contract.source.url}
+    for name, values in (
+        ("predictions", contract.forms),
+        ("targets", contract.targets),
+        ("reductions", contract.reductions),
+        ("dtypes", contract.dtypes),
+        ("class axis", (contract.class_axis,)),
+    ):
+        yield ClauseText(clause=name, value=", ".join(map(str, values)), **page)
+    for option, source in contract.options.items():
+        yield ClauseText(clause=f"option {option}", value="taken", source=_cite(source), url=source.url)
+    for policy, clause in contract.policies.items():
+        cited = {} if clause.source is None else {"source": _cite(clause.source), "url": clause.source.url}
+        yield ClauseText(clause=f"policy {policy}", value=clause.value, **cited)
+
+
+def expectation_infos(expectations: list[Expectation]) -> list[ExpectationInfo]:
+    """Return the known deviations for the run file."""
+    return [
+        ExpectationInfo(
+            id=e.id,
+            loss_functions=list(e.loss_functions),
+            check=e.check,
+            versions=", ".join(f"{name} {spec}" for name, spec in e.versions.items()),
+            reason=e.reason,
+            link=e.link,
+        )
+        for e in expectations
+    ]

@@ -1,0 +1,13 @@
+"""The suite: what a prediction is, and what happens to probabilities."""
+
+from __future__ import annotations
+
+from lossconform.examiner import Examiner
+from lossconform.checks.check import Question
+
+GROUP = "from_logits"
+
+
+def test_from_logits(question: Question, examiner: Examiner) -> None:
+    """Ask the question over many cases."""
+    examiner.examine(question)

@@ -1,0 +1,13 @@
+"""The suite: what takes no part: ignored labels and masked classes."""
+
+from __future__ import annotations
+
+from lossconform.examiner import Examiner
+from lossconform.checks.check import Question
+
+GROUP = "ignore"
+
+
+def test_ignore(question: Question, examiner: Examiner) -> None:
+    """Ask the question over many cases."""
+    examiner.examine(question)

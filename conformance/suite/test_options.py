@@ -1,0 +1,13 @@
+"""The suite: weights, smoothing and the class axis."""
+
+from __future__ import annotations
+
+from lossconform.examiner import Examiner
+from lossconform.checks.check import Question
+
+GROUP = "options"
+
+
+def test_options(question: Question, examiner: Examiner) -> None:
+    """Ask the question over many cases."""
+    examiner.examine(question)

@@ -1,0 +1,13 @@
+"""The suite: what is summed and what it is divided by."""
+
+from __future__ import annotations
+
+from lossconform.examiner import Examiner
+from lossconform.checks.check import Question
+
+GROUP = "reductions"
+
+
+def test_reductions(question: Question, examiner: Examiner) -> None:
+    """Ask the question over many cases."""
+    examiner.examine(question)

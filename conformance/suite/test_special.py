@@ -1,0 +1,13 @@
+"""The suite: NaN and infinities."""
+
+from __future__ import annotations
+
+from lossconform.examiner import Examiner
+from lossconform.checks.check import Question
+
+GROUP = "special"
+
+
+def test_special(question: Question, examiner: Examiner) -> None:
+    """Ask the question over many cases."""
+    examiner.examine(question)
