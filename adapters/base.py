@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from lossconform.adapters.contract import Contract, unsupported
 from lossconform.reference.case import Array, Case
@@ -163,9 +164,7 @@ class Engine(ABC):
         """Return the callable of a call that takes its tensors by keyword."""
         target = resolve(call.function)
         if call.init is not None:
-            target = target(
-                **{n: self.tensor(v) if isinstance(v, np.ndarray) else v for n, v in call.init.items()}
-            )
+            target = target(**{n: self.tensor(v) if isinstance(v, np.ndarray) else v for n, v in call.init.items()})
         literals = call.literals
 
         def loss(**tensors: Any) -> Any:
@@ -238,9 +237,21 @@ class _Name(str):
 
 def _keywords(arguments: Mapping[str, Any], source: Callable[[Array], str]) -> str:
     return ", ".join(
-        f"{name}={source(value) if isinstance(value, np.ndarray) else repr(value)}"
-        for name, value in arguments.items()
+        f"{name}={source(value) if isinstance(value, np.ndarray) else repr(value)}" for name, value in arguments.items()
     )
+
+
+def in_dtype(array: Array, dtype: DTypeLike, name: str) -> Array:
+    """Return an array in a dtype; raises `Unsupported` if that would change one of its numbers."""
+    cast = array.astype(dtype)
+    if not np.array_equal(cast.astype(np.float64), array.astype(np.float64), equal_nan=True):
+        raise Unsupported(f"The {name} of dtype {array.dtype} has numbers that {cast.dtype} has not.")
+    return cast
+
+
+def along_classes(case: Case, weight: Array) -> Array:
+    """Return one weight a class in a shape that broadcasts along the class axis of the prediction."""
+    return weight.reshape((-1,) + (1,) * (case.prediction.ndim - 1 - case.class_axis))
 
 
 def list_source(array: Array) -> str:
