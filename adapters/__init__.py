@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 
 from lossconform.adapters.base import Framework
@@ -19,6 +20,26 @@ TARGETS = {
 
 GROUPS = {"keras": ("keras-tensorflow", "keras-jax", "keras-torch"), "all": tuple(TARGETS)}
 """Names that stand for several targets."""
+
+
+DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tf-nightly", "tf-nightly-cpu")}
+"""Packages that come in distributions of more than one name."""
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a package; None if it is not installed."""
+    for name in DISTRIBUTIONS.get(package, (package,)):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def versions(framework: Framework) -> dict[str, str | None]:
+    """Return the version of each package that identifies a target; None for one that is not installed."""
+    names = dict.fromkeys((*framework.packages, *framework.engine.packages))
+    return {name: version(name) for name in names}
 
 
 class TargetError(Exception):

@@ -8,6 +8,7 @@ both to ask and to print the snippet, so a snippet shows what was asked.
 from __future__ import annotations
 
 import importlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -199,7 +200,10 @@ class Framework:
         """Put a case to a loss function. Raises `Unsupported` where it cannot be put."""
         call = function.invocation(case)
         try:
-            return self.engine.run(call, mode=mode, cotangent=case.cotangent, gradient=gradient)
+            with warnings.catch_warnings():
+                # A warning is no answer; where warnings are errors, it would be taken for a refusal.
+                warnings.simplefilter("ignore")
+                return self.engine.run(call, mode=mode, cotangent=case.cotangent, gradient=gradient)
         except Exception as error:
             lines = str(error).strip().splitlines()
             return Refusal(type(error).__name__, lines[0][:300] if lines else "")

@@ -7,7 +7,6 @@ It knows no loss function: those are in `lossconform.adapters.pytorch`.
 from __future__ import annotations
 
 import types
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -73,10 +72,7 @@ class TorchEngine(Engine):
         torch = self._torch
         tensors = {name: self.tensor(array) for name, array in call.tensors.items()}
         prediction = tensors[call.prediction].requires_grad_(gradient)
-        with warnings.catch_warnings():
-            # Where warnings are errors, the compiler's own deprecations would pass for refusals.
-            warnings.simplefilter("ignore")
-            value = self._callable(call, mode, gradient)(**tensors)
+        value = self._callable(call, mode, gradient)(**tensors)
         if not gradient:
             return Answer(self.array(value))
         found = None

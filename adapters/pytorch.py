@@ -63,7 +63,8 @@ CONTRACTS = {
             # Of probabilities. The path for class indices never looks at the other classes.
             "zero_times_infinity": Clause("nan"),
             "infinite_logit": Clause("nan"),
-            "out_of_range_label": Clause("refused"),
+            "negative_label": Clause("refused"),
+            "label_too_large": Clause("refused"),
             **UNDEFINED_MEAN,
         },
         class_axis="second",
@@ -78,7 +79,8 @@ CONTRACTS = {
         policies={
             "mean_denominator": Clause("weights", NLL("formula for reduction 'mean'")),
             "ignored_nonfinite": Clause("excluded", NLL("ignore_index: not in the input gradient")),
-            "out_of_range_label": Clause("refused"),
+            "negative_label": Clause("refused"),
+            "label_too_large": Clause("refused"),
             **UNDEFINED_MEAN,
         },
         class_axis="second",

@@ -77,7 +77,8 @@ FUNCTIONS = {
             source=page(SPARSE),
             targets=(TargetForm.INDEX,),
             policies={
-                "out_of_range_label": Clause("refused", page(SPARSE, "labels: other values, on CPU")),
+                "negative_label": Clause("refused", page(SPARSE, "labels: other values, on CPU")),
+                "label_too_large": Clause("refused", page(SPARSE, "labels: other values, on CPU")),
                 "infinite_logit": Clause("nan"),
             },
         ),

@@ -45,6 +45,7 @@ def _fewer_classes(case: Case, shows: Shows) -> Case:
 
 def take_rows(case: Case, rows: Sequence[int]) -> Case:
     """Return the case with some of its rows."""
+
     def pick(array: Array | None) -> Array | None:
         return None if array is None or array.ndim == 0 else array[list(rows)]
 

@@ -223,7 +223,12 @@ def _conclude(framework: Framework, findings: Findings, started: float) -> Recor
     check = question.check
     if findings.failure is not None:
         return _record(
-            question, Verdict.FAIL, _message(findings), findings, started, witness(framework, question, findings.failure)
+            question,
+            Verdict.FAIL,
+            _message(findings),
+            findings,
+            started,
+            witness(framework, question, findings.failure),
         )
     if findings.telling == 0:
         return _record(question, Verdict.NOT_RUN, "no case that tells was seen", findings, started)

@@ -7,7 +7,6 @@ expectation stale, which is a failure.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import tomllib
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from lossconform.adapters import version
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.judge import Judgement
@@ -109,7 +109,7 @@ class Expectation:
     def installed(self) -> bool:
         """Whether the versions that are installed are among its versions."""
         return all(
-            SpecifierSet(spec, prereleases=True).contains(importlib.metadata.version(name))
+            SpecifierSet(spec, prereleases=True).contains(version(name) or "0")
             for name, spec in self.versions.items()
         )
 

@@ -93,8 +93,14 @@ class Oracle:
         value, slope = conditions(problem)
         return cls(case, policy, False, result.value, result.gradient, value, slope)
 
-    def judge(self, answer: Answer | Refusal, worst: Grade) -> Judgement:
-        """Judge an answer: its shape, dtype, value and, where it has one, its gradient."""
+    def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True) -> Judgement:
+        """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
+
+        Args:
+            answer: what the loss function returned.
+            worst: the worst grade that passes.
+            value: whether the value matters where there is a gradient; one part is shown, the first that is wrong.
+        """
         if isinstance(answer, Refusal):
             if self.refuses:
                 return Judgement(ok=True)
@@ -102,9 +108,13 @@ class Oracle:
         if self.refuses:
             return Judgement(ok=False, problem=f"accepted in silence; value {_short(answer.value)}")
         assert self.value is not None and self.value_condition is not None  # noqa: S101, PT018 - not refused
-        value = self._part("value", answer.value, self.value, self.value_condition, worst)
-        if answer.gradient is None or self.gradient is None or self.gradient_condition is None or not value.ok:
-            return value
+        sloped = answer.gradient is not None and self.gradient is not None
+        if value or not sloped:
+            first = self._part("value", answer.value, self.value, self.value_condition, worst)
+            if not sloped or not first.ok:
+                return first
+        assert answer.gradient is not None and self.gradient is not None  # noqa: S101, PT018 - sloped
+        assert self.gradient_condition is not None  # noqa: S101 - comes with the gradient
         return self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst)
 
     def answer(self) -> Answer | Refusal:

@@ -45,12 +45,6 @@ def _places(framework: Framework, check: Check, profile: Profile) -> Iterator[tu
                 yield dtype, mode
 
 
-def versions(framework: Framework) -> dict[str, str]:
-    """Return the versions of the distributions that identify a target."""
-    names = dict.fromkeys((*framework.packages, *framework.engine.packages))
-    return {name: importlib.metadata.version(name) for name in names}
-
-
 def environment() -> dict[str, str]:
     """Return what else an answer may depend on: Python, the processor and the reference's libraries."""
     libraries = ("numpy", "python-flint", "ml-dtypes", "hypothesis", "pytest")

@@ -6,6 +6,7 @@ Without `--framework` it does nothing, so it is harmless to have installed.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from typing import Any
 import pytest
 
 import lossconform
-from lossconform.adapters import TARGETS, TargetError, describe, start
+from lossconform.adapters import TARGETS, TargetError, describe, start, versions
+from lossconform.checks.check import Question as Asked
 from lossconform.examiner import Examiner
 from lossconform.expectations import ExpectationError, load
-from lossconform.plan import check_infos, environment, expectation_infos, function_infos, questions, versions
+from lossconform.plan import check_infos, environment, expectation_infos, function_infos, questions
 from lossconform.profiles import PROFILES
 from lossconform.reports.journal import Header, Journal, JournalError, recover
 from lossconform.reports.model import Question, Record, Run, Timing
@@ -33,7 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--framework", metavar="TARGET", help=f"what to test: one of {', '.join(TARGETS)}")
     group.addoption("--profile", default="quick", help=f"how much to ask: one of {', '.join(PROFILES)}; default quick")
     group.addoption("--run-file", metavar="PATH", help="where to write the run file; without it none is written")
-    group.addoption("--journal", metavar="PATH", help="where to write records as they come; by default beside the run file")
+    group.addoption(
+        "--journal", metavar="PATH", help="where to write records as they come; by default beside the run file"
+    )
 
 
 def _worker(config: pytest.Config) -> bool:
@@ -106,7 +110,7 @@ class Conformance:
             return
         header = Header(
             target=self.framework.target,
-            versions=versions(self.framework),
+            versions={name: version or "unknown" for name, version in versions(self.framework).items()},
             modes=dict(self.framework.engine.modes),
             expected=expected,
             functions=function_infos(self.framework),
@@ -119,13 +123,15 @@ class Conformance:
         except JournalError as error:
             raise pytest.UsageError(str(error)) from None
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Drop what pytest collects for a group of checks in which a target has no question."""
+        items[:] = [item for item in items if not hasattr(item, "callspec") or not _empty(item)]
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down what is to be asked."""
         asked = [item.callspec.params["question"] for item in session.items if _asks(item)]  # type: ignore[attr-defined]
         if asked and not _distributes(self.config):
-            plan = [
-                Question(loss_function=q.function.id, check=q.check.id, dtype=q.dtype, mode=q.mode) for q in asked
-            ]
+            plan = [Question(loss_function=q.function.id, check=q.check.id, dtype=q.dtype, mode=q.mode) for q in asked]
             self._open(plan, len(plan))
 
     @pytest.hookimpl(optionalhook=True)
@@ -162,7 +168,8 @@ class Conformance:
         if interrupted:
             self.journal.abandon()
         else:
-            self.journal.close(Timing(started=self.began, seconds=round(time.perf_counter() - self.started, 3)))
+            seconds = round(time.perf_counter() - self.started, 3)
+            self.journal.close(Timing(started=self.began, seconds=seconds, peak_mib=_peak()))
         if self.run_file is not None:
             self._write(interrupted)
 
@@ -191,7 +198,19 @@ class Conformance:
             terminalreporter.write_line(f"lossconform: run file {self.run_file}")
 
 
+def _peak() -> float | None:
+    """Return the most memory this process has held, in MiB, where the platform says."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
 def _asks(item: pytest.Item) -> bool:
-    return hasattr(item, "callspec") and "question" in item.callspec.params
+    return hasattr(item, "callspec") and isinstance(item.callspec.params.get("question"), Asked)
 
 
+def _empty(item: pytest.Item) -> bool:
+    return "question" in item.callspec.params and not _asks(item)  # type: ignore[attr-defined]

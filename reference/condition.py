@@ -17,6 +17,8 @@ from lossconform.reference.formats import Float64
 from lossconform.reference.grades import Condition
 
 LOG2 = np.log(2.0)
+FLUSHED = 2.0
+"""How many times the smallest normal number may be lost: an exponential may flush within its last binade."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,8 @@ def _own(s: Soft) -> Float64:
 
 
 def _sum(v: Float64) -> Float64:
-    return np.sum(v, axis=1, keepdims=True)
+    result: Float64 = np.sum(v, axis=1, keepdims=True)
+    return result
 
 
 Pair = tuple[Terms, Terms]
@@ -75,9 +78,7 @@ def _cross_entropy(problem: Canonical, factor: Float64) -> Pair:
     n = problem.x.shape[1]
     mass, loss = _sum(t), _sum(t * np.abs(s.log_p))
     one_term = problem.case.target_form is TargetForm.INDEX and problem.case.label_smoothing == 0
-    value = Terms(
-        mass * (1 + s.log_n) + loss, _sum(t * s.reach), mass if one_term else mass + loss, n, loss
-    )
+    value = Terms(mass * (1 + s.log_n) + loss, _sum(t * s.reach), mass if one_term else mass + loss, n, loss)
     slope = np.abs(mass * s.p - t)
     gradient = Terms(
         factor * (mass * _own(s) + t),
@@ -199,9 +200,7 @@ def _binary_probabilities(problem: Canonical, factor: Float64) -> Pair:
         loss = a * -np.log(np.maximum(p, 1e-300)) + b * -np.log(np.maximum(1 - p, 1e-300))
     slope = a / np.maximum(p, 1e-300) + b / np.maximum(1 - p, 1e-300)
     value = Terms(a + b + loss, 0 * loss, a + b + loss, 2, loss)
-    return _over_classes(problem, value), Terms(
-        factor * slope, 0 * slope, factor * slope, 2, factor * slope
-    )
+    return _over_classes(problem, value), Terms(factor * slope, 0 * slope, factor * slope, 2, factor * slope)
 
 
 def _divergence(problem: Canonical, factor: Float64) -> Pair:
@@ -252,7 +251,7 @@ def conditions(problem: Canonical) -> tuple[Condition, Condition]:
 
 def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
     case = problem.case
-    tiny = case.format.tiny
+    tiny = FLUSHED * case.format.tiny
     reach = max(1.0, float(np.max(factor, initial=0.0)))
     return Condition(
         base=unrows(case, gradient.base + gradient.size),
@@ -267,7 +266,7 @@ def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
 
 def _reduced(problem: Canonical, value: Terms, scale: float) -> Condition:
     case = problem.case
-    tiny = case.format.tiny
+    tiny = FLUSHED * case.format.tiny
     kept = problem.kept[:, None] & np.isfinite(value.base)
     parts = [np.where(kept, part, 0.0) for part in (value.base, value.shift, value.terms, value.size)]
     if case.reduction is Reduction.NONE:

@@ -18,8 +18,9 @@ from lossconform.reference.formats import Float64, Format, distance, round_sum, 
 class Enclosure:
     """Bounds on an array of real numbers.
 
-    Where lo == hi the exact number is h + lo. Elsewhere it lies strictly between h + lo and h + hi. Where h is NaN or
-    infinite so is the exact answer, and lo and hi are 0.
+    Where lo == hi the exact number is h + lo. Elsewhere it lies strictly between h + lo and h + hi. Where h is NaN so is
+    the exact answer; where h is infinite the exact answer is, or it lies beyond the range of float64. lo and hi are 0
+    there.
 
     Attributes:
         h: the exact numbers to about float64's precision.
@@ -59,10 +60,7 @@ class Enclosure:
         with np.errstate(invalid="ignore", over="ignore"):
             difference, rest = two_sum(answer, -self.h)
             rest = np.where(np.isfinite(rest), rest, 0.0)
-            bound = np.maximum(
-                np.abs(difference + (rest - self.lo)),
-                np.abs(difference + (rest - self.hi)),
-            )
+            bound = np.maximum(_distance(difference, rest - self.lo), _distance(difference, rest - self.hi))
         same = (np.isnan(answer) & np.isnan(self.h)) | (answer == self.h) & np.isinf(self.h)
         return np.where(same, 0.0, np.where(np.isnan(bound), np.inf, bound))
 
@@ -77,3 +75,9 @@ class Enclosure:
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         """Return the same numbers in another shape."""
         return Enclosure(self.h.reshape(shape), self.lo.reshape(shape), self.hi.reshape(shape))
+
+
+def _distance(difference: Float64, rest: Float64) -> Float64:
+    """Return an upper bound on abs(difference + rest), where rest was rounded once."""
+    bound = np.abs(difference + rest) + np.abs(rest) * 2.0**-52
+    return np.where(bound > 0, np.nextafter(bound, np.inf), 0.0)

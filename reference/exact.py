@@ -16,16 +16,15 @@ import numpy as np
 from flint import ctx, fmpq
 
 from lossconform.reference.canonical import Canonical, canonical
-from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm, unrows
+from lossconform.reference.case import Case, Reduction, unrows
 from lossconform.reference.enclosure import Enclosure
-from lossconform.reference.formats import round_to
 from lossconform.reference.losses import FAMILIES
-from lossconform.reference.losses.row import Family, Number, Row
+from lossconform.reference.losses.row import Family, Number
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import ZERO, Real, Triple, rational, special, total
+from lossconform.reference.real import ZERO, Real, Triple, special, total
+from lossconform.reference.rows import Rows
 
 PRECISIONS = (128, 256, 1024, 4096)
-CLIP = 1e-7
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,14 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
         family = FAMILIES[case.loss, case.form]
     except KeyError:
         raise ValueError(f"form: {case.form} for {case.loss}; the reference does not define that loss") from None
-    answers = [_row(problem, family, i, gradient) for i in range(problem.x.shape[0])]
-    return Result(
-        _reduce(problem, [values for values, _ in answers]),
-        _gradient(problem, [slopes for _, slopes in answers]) if gradient else None,
-    )
+    rows = Rows(problem)
+    values: list[list[Number]] = []
+    slopes: list[list[Number]] = []
+    for i in range(problem.x.shape[0]):
+        of_value, of_gradient = _row(rows, family, i, gradient)
+        values.append(of_value)
+        slopes.append(of_gradient)
+    return Result(_reduce(rows, family, values), _gradient(problem, slopes) if gradient else None)
 
 
 @contextmanager
@@ -75,17 +77,23 @@ def _precision(bits: int) -> Iterator[None]:
         ctx.prec = before
 
 
-def _row(problem: Canonical, family: Family, i: int, gradient: bool) -> tuple[list[Number], list[Number]]:
-    """Return the values of a row and, if asked, its gradient: Ziv's loop."""
+def _row(
+    rows: Rows, family: Family, i: int, gradient: bool, least: int = PRECISIONS[0]
+) -> tuple[list[Number], list[Number]]:
+    """Return the values of a row and, if asked, its gradient: Ziv's loop, from `least` bits on."""
+    problem = rows.problem
     fixed = _fixed(problem, i)
     if fixed is not None:
         return [fixed] * problem.entries, [fixed] * problem.x.shape[1]
-    factors = _factors(problem, i) if gradient else None
+    row = rows.row(i)
+    factors = rows.factors(i) if gradient else None
     values: list[Number] = []
     slopes: list[Number] = []
     for bits in PRECISIONS:
+        if bits < least:
+            continue
         with _precision(bits):
-            row = make_row(problem, i)
+            row.parts = None
             values = family.value(row)
             slopes = family.gradient(row, factors) if factors is not None else []
             if all(n.decided() for n in chain(values, slopes) if isinstance(n, Real)):
@@ -105,80 +113,6 @@ def _fixed(problem: Canonical, i: int) -> Number | None:
     return math.nan if odd else Real(ZERO)
 
 
-def _factors(problem: Canonical, i: int) -> list[fmpq] | None:
-    """Return what each value of a row is multiplied by on its way to the gradient; None over nothing."""
-    denominator = problem.denominator
-    if denominator is None:
-        return None
-    if denominator == 1:
-        return [rational(v) for v in problem.cotangent[i].tolist()]
-    scale = fmpq(denominator.denominator, denominator.numerator)
-    return [rational(v) * scale for v in problem.cotangent[i].tolist()]
-
-
-def make_row(problem: Canonical, i: int) -> Row:
-    """Return one row with its weights as exact rationals."""
-    case, policy = problem.case, problem.policy
-    row = Row(
-        x=problem.x[i].tolist(),
-        where=problem.where[i].tolist(),
-        t={},
-        b={},
-        weight=rational(problem.row_weight[i]),
-        gathered=case.target_form is TargetForm.INDEX,
-        policy=policy,
-        clip=_clip(case, policy),
-        target_clip=_bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None,
-    )
-    if case.loss in FUNCTIONS or problem.base is None:
-        return row
-    base = problem.base[i].tolist()
-    if case.target_form is TargetForm.LOG_DISTRIBUTION:
-        row.log_t = base
-        return row
-    _weigh(problem, i, base, row)
-    return row
-
-
-def _weigh(problem: Canonical, i: int, base: list[float], row: Row) -> None:
-    """Fill in t and b: the smoothed target times every weight."""
-    case = problem.case
-    class_weight = None if case.class_weight is None else case.class_weight.astype(np.float64).tolist()
-    pos_weight = None if case.pos_weight is None else case.pos_weight.astype(np.float64).tolist()
-    one_weight = case.target_form is TargetForm.INDEX and problem.policy.smoothing_weight == "label_class"
-    keep, share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
-    binary = case.loss is Loss.BINARY_CROSS_ENTROPY
-    for j, value in enumerate(base):
-        if not row.where[j] and not binary and value == 0:
-            continue
-        t = keep * rational(value) + share if math.isfinite(value) else ZERO
-        if t == 0 and not binary:
-            continue
-        weight = row.weight
-        if class_weight is not None:
-            weight *= rational(problem.label_weight[i] if one_weight else class_weight[j])
-        if binary and t != 1:
-            row.b[j] = weight * (1 - t)
-        if pos_weight is not None:
-            weight *= rational(pos_weight[j])
-        if t * weight != 0:
-            row.t[j] = t * weight
-
-
-def _bounds(case: Case, high: float) -> tuple[float, float]:
-    low, top = round_to(np.array([CLIP, high]), case.format).tolist()
-    return low, top
-
-
-def _clip(case: Case, policy: Policy) -> tuple[float, float] | None:
-    if case.form is not Form.PROBABILITIES:
-        return None
-    high = 1.0 if case.loss is Loss.KL_DIVERGENCE else 1.0 - CLIP
-    if policy.probability_range == "clipped":
-        return CLIP, high
-    return _bounds(case, high) if policy.probability_range == "clipped_in_dtype" else None
-
-
 def _triple(number: Number) -> Triple:
     return number.triple() if isinstance(number, Real) else (number, 0.0, 0.0)
 
@@ -191,25 +125,36 @@ def enclosure(numbers: list[Number], shape: tuple[int, ...]) -> Enclosure:
     return Enclosure(h, lo, hi)
 
 
-def _reduce(problem: Canonical, values: list[list[Number]]) -> Enclosure:
+def _reduce(rows: Rows, family: Family, values: list[list[Number]]) -> Enclosure:
+    """Return the values as the reduction has them, given those of each row."""
+    problem = rows.problem
     case = problem.case
-    flat = [number for row in values for number in row]
     if case.reduction is Reduction.NONE:
+        flat = [number for row in values for number in row]
         if problem.wide:
             return _unrows(case, enclosure(flat, (len(values), problem.entries)))
         return enclosure(flat, problem.value_shape)
-    odd = special(n for n in flat if not isinstance(n, Real))
-    denominator = problem.denominator
-    if denominator is None:
-        empty = problem.x.shape[0] == 0
-        rule = problem.policy.empty_mean if empty else problem.policy.zero_denominator
+    if problem.denominator is None:
+        rule = problem.policy.zero_denominator if values else problem.policy.empty_mean
         return enclosure([math.nan if rule == "nan" else Real(ZERO)], ())
-    if odd is not None:
-        return enclosure([odd], ())
-    factor = fmpq(denominator.denominator, denominator.numerator)
-    with _precision(PRECISIONS[1]):
-        number = total(n for n in flat if isinstance(n, Real)).times(factor)
+    number: Number = Real(ZERO)
+    for bits in PRECISIONS[1:]:
+        number = _sum(values, rows.scale, bits)
+        if not isinstance(number, Real) or number.decided():
+            break
+        # The rows' values are accurate, but they cancel.
+        values = [_row(rows, family, i, False, bits)[0] for i in range(len(values))]
+        number = _sum(values, rows.scale, bits)
     return enclosure([number], ())
+
+
+def _sum(values: list[list[Number]], scale: fmpq, bits: int) -> Number:
+    flat = [number for row in values for number in row]
+    odd = special(n for n in flat if not isinstance(n, Real))
+    if odd is not None:
+        return odd
+    with _precision(bits):
+        return total(n for n in flat if isinstance(n, Real)).times(scale)
 
 
 def _gradient(problem: Canonical, slopes: list[list[Number]]) -> Enclosure:

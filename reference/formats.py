@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+HUGE = 2.0**1000
+"""From here on a sum of two float64 numbers may overflow, and nothing is lost by scaling it down."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _odd_sum(h: Float64, low: Float64, sign: Any) -> Float64:
     rest = np.where(np.isfinite(s) & (e != 0), np.sign(e), sign)
     even = (np.ascontiguousarray(s).view(np.int64).reshape(np.shape(s)) & 1) == 0
     towards = np.where(rest > 0, np.inf, -np.inf)
-    return np.where((rest != 0) & even & np.isfinite(s), np.nextafter(s, towards), s)
+    odd: Float64 = np.where((rest != 0) & even & np.isfinite(s), np.nextafter(s, towards), s)
+    return odd
 
 
 def round_sum(h: Any, low: Any, fmt: Format, sign: Any = 0) -> Float64:
@@ -148,11 +151,13 @@ def round_sum(h: Any, low: Any, fmt: Format, sign: Any = 0) -> Float64:
 
 def _round_float64(h: Float64, low: Float64, sign: NDArray[Any]) -> Float64:
     """Round h + low + sign · (an infinitesimal) into float64: only an exact tie needs the infinitesimal."""
+    half = np.where(np.abs(h) >= HUGE, 0.5, 1.0)  # so that a tie with the power of two beyond the format is one
     with np.errstate(invalid="ignore", over="ignore"):
-        s, e = two_sum(h, low)
+        s, e = two_sum(h * half, low * half)
         away = np.nextafter(s, np.where(e > 0, np.inf, -np.inf))
-        tie = np.isfinite(s) & np.isfinite(away) & (e != 0) & (2 * np.abs(e) == np.abs(away - s))
-    return np.where(tie & (np.sign(e) == sign), away, s)
+        tie = np.isfinite(s) & (e != 0) & (2 * np.abs(e) == np.abs(away - s))
+        result: Float64 = np.where(tie & (np.sign(e) == sign), away, s) / half
+    return result
 
 
 def round_to(x: Any, fmt: Format) -> Float64:
@@ -167,7 +172,8 @@ def round_to(x: Any, fmt: Format) -> Float64:
     y = np.where(np.abs(y) > fmt.finite_max, np.copysign(overflow, x), y)
     if not fmt.infinities:
         y = np.where(np.isinf(x), np.nan, y)
-    return np.where(np.isfinite(x) | np.isnan(y), y, x)
+    rounded: Float64 = np.where(np.isfinite(x) | np.isnan(y), y, x)
+    return rounded
 
 
 def neighbours(x: Any, fmt: Format) -> tuple[Float64, Float64]:
@@ -181,7 +187,8 @@ def neighbours(x: Any, fmt: Format) -> tuple[Float64, Float64]:
 
 def _next_up(x: Float64, fmt: Format) -> Float64:
     if fmt.precision == 53:
-        return np.nextafter(x, np.inf)
+        above: Float64 = np.nextafter(x, np.inf)
+        return above
     spacing = ulp(x, fmt)
     # Below a negative power of two the spacing towards zero is half as large.
     mantissa, _ = np.frexp(x)
@@ -199,13 +206,12 @@ def distance(answer: Any, h: Any, low: Any, fmt: Format) -> Float64:
     that overflowed is taken as the next power of two beyond the format, and so is an exact number beyond it.
     """
     answer, h, low = (np.asarray(v, dtype=np.float64) for v in (answer, h, low))
-    beyond = 2.0 * 2.0**fmt.max_exponent if fmt.max_exponent < 1023 else np.inf
-    same = (np.isnan(answer) & np.isnan(h)) | ((answer == h) & np.isinf(h))
-    spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt)
+    quarter = np.where((np.abs(answer) >= HUGE) | (np.abs(h) >= HUGE), 0.25, 1.0)
     with np.errstate(invalid="ignore", over="ignore"):
-        a = np.where(np.isinf(answer), np.copysign(beyond, answer), answer)
-        t = np.where(np.isinf(h), np.copysign(beyond, h), h)
+        beyond = np.ldexp(2 * quarter, fmt.max_exponent)
+        spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt) * quarter
+        a = np.clip(answer * quarter, -beyond, beyond)
+        t = np.clip(h * quarter, -beyond, beyond)
         difference, rest = two_sum(a, -t)
-        result = difference / spacing + (np.where(np.isfinite(rest), rest, 0.0) - low) / spacing
-    result = np.where(np.isnan(answer) ^ np.isnan(h), np.inf, result)
-    return np.where(same, 0.0, np.where(np.isnan(result), np.inf, result))
+        result = difference / spacing + (rest - np.where(np.abs(t) < beyond, low * quarter, 0.0)) / spacing
+    return np.where(np.isnan(answer) & np.isnan(h), 0.0, np.where(np.isnan(result), np.inf, result))

@@ -66,7 +66,8 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "infinite_logit": {
         "nan": "a logit of +inf makes the row NaN",
-        "limit": "a logit of +inf gives the limit: inf for every other label",
+        "limit": "a logit of +inf gives the limit: inf for every other label, 0 for its own",
+        "as_difference": "LSE - x is taken as it is: inf for every other label, NaN for that of the logit",
     },
     "negative_label": {
         "refused": "an exception",
@@ -80,13 +81,6 @@ CHOICES: dict[str, dict[str, str]] = {
         "nan": "NaN for that row",
         "zero": "the row is silently ignored: 0",
         "clamped": "the label is moved to the last class",
-    },
-    "out_of_range_label": {
-        "refused": "an exception",
-        "nan": "NaN for that row",
-        "zero": "the row is silently ignored: 0",
-        "wrapped": "a negative label counts from the end",
-        "clamped": "the label is moved to the nearest class",
     },
 }
 """Every policy with its values and what each means."""
@@ -111,7 +105,6 @@ class Policy:
     infinite_logit: str = "nan"
     negative_label: str = "refused"
     label_too_large: str = "refused"
-    out_of_range_label: str = "refused"
 
     def __post_init__(self) -> None:
         for name, values in CHOICES.items():

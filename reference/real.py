@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from flint import arb, fmpq
 
 ZERO = fmpq(0)
+ONE = fmpq(1)
 ACCURACY_BITS = 104
 NEGLIGIBLE = arb(2) ** -1200
 """Below this a number rounds to 0, or to a format's smallest, in every format: its digits do not matter."""
@@ -54,32 +55,16 @@ class Real:
         """Return (h, lo, hi) with the number in h + (lo, hi), or equal to h + lo where lo == hi."""
         if self.tail is None:
             return _exact_triple(self.exact)
-        if self.exact == 0:
-            return self._tail_triple(self.tail)
-        h = _nearest(self.exact)
-        whole = self.tail + arb(self.exact)
-        middle = float(whole.mid())
-        if math.isinf(middle) or math.isinf(h):
-            return middle if math.isinf(middle) else h, 0.0, 0.0
-        if abs(middle - h) > 2.0**-40 * abs(middle):
-            h = middle
+        h = float((self.tail + arb(self.exact)).mid())
+        if math.isinf(h):
+            return h, 0.0, 0.0
         residual = self.exact - rational(h)
-        rest = self.tail if residual == 0 else self.tail + arb(residual)
-        lo, hi = _outward(rest)
+        lo, hi = _outward(self.tail if residual == 0 else self.tail + arb(residual))
         # The tail's sign is a theorem even where its ball is too wide to show it.
         if self.sign > 0:
             lo = max(lo, _floor(residual))
         if self.sign < 0:
             hi = min(hi, -_floor(-residual))
-        return h, lo, hi
-
-    def _tail_triple(self, tail: arb) -> Triple:
-        h = float(tail.mid())
-        if math.isinf(h):
-            return h, 0.0, 0.0
-        lo, hi = _outward(tail - h)
-        if h == 0:  # the ball may be too wide to show the sign that is known
-            lo, hi = (0.0 if self.sign > 0 else lo), (0.0 if self.sign < 0 else hi)
         return h, lo, hi
 
 
@@ -114,7 +99,7 @@ def _nearest(q: fmpq) -> float:
     try:
         return int(q.p) / int(q.q)  # Python divides integers with one correct rounding
     except OverflowError:
-        return math.copysign(math.inf, q)
+        return math.inf if q > 0 else -math.inf
 
 
 def _floor(q: fmpq) -> float:
@@ -124,6 +109,8 @@ def _floor(q: fmpq) -> float:
 
 
 def _exact_triple(q: fmpq) -> Triple:
+    if q == 0:
+        return 0.0, 0.0, 0.0
     h = _nearest(q)
     if math.isinf(h):
         return h, 0.0, 0.0

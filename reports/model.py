@@ -126,10 +126,17 @@ class Observed(Model):
 
 
 class Timing(Model):
-    """Times, the only part of a run that is not reproducible."""
+    """Times and memory, the only part of a run that is not reproducible.
+
+    Attributes:
+        started: when, in UTC.
+        seconds: how long it took.
+        peak_mib: the most memory that the process held, in MiB.
+    """
 
     started: str | None = None
     seconds: float = 0.0
+    peak_mib: float | None = None
 
 
 class Question(Model):

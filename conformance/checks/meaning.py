@@ -12,6 +12,7 @@ from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
 from lossconform.strategies import cases as draws
 from lossconform.strategies.cases import cases
 
+
 def option_check(option: str, group: str, identifier: str, question: str) -> Check:
     """Return the check that one option does what it says; without it the case must mean something else."""
     default = Case.__dataclass_fields__[option].default

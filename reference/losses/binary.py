@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from flint import arb, fmpq
 
-from lossconform.reference.losses.row import Family, Number, Row
-from lossconform.reference.real import ZERO, Real, rational, total
+from lossconform.reference.losses.row import Family, Number, Row, infinite
+from lossconform.reference.real import ZERO, Real, rational, special, total
 
 NAN, INF = math.nan, math.inf
 LOG_FLOOR = fmpq(100)
@@ -41,20 +41,19 @@ def _added(a: Number, b: Number) -> Number:
     return (0.0 if isinstance(a, Real) else a) + (0.0 if isinstance(b, Real) else b)
 
 
-def _reduced(row: Row, values: list[Number]) -> list[Number]:
+def reduced(row: Row, values: list[Number]) -> list[Number]:
     """Return the row's values as the policy reduces its class axis."""
     rule = row.policy.class_axis_reduction
     if rule == "none":
         return values
-    result: Number = Real(ZERO)
-    for value in values:
-        result = _added(result, value)
-    if rule == "mean" and isinstance(result, Real):
-        result = result.times(fmpq(1, len(values)))
-    return [result]
+    odd = special(v for v in values if not isinstance(v, Real))
+    if odd is not None:
+        return [odd]
+    whole = total(v for v in values if isinstance(v, Real))
+    return [whole.times(fmpq(1, len(values))) if rule == "mean" else whole]
 
 
-def _spread(row: Row, factors: Sequence[fmpq]) -> list[fmpq]:
+def spread(row: Row, factors: Sequence[fmpq]) -> list[fmpq]:
     """Return the factor of each element, given those of the row's values."""
     n = len(row.x)
     rule = row.policy.class_axis_reduction
@@ -74,7 +73,7 @@ def from_logits(row: Row) -> list[Number]:
         positive = _weighted(row.t.get(i, ZERO), _softplus(-z), rule)
         negative = _weighted(row.b.get(i, ZERO), _softplus(z), rule)
         values.append(_added(positive, negative))
-    return _reduced(row, values)
+    return reduced(row, values)
 
 
 def _sigmoid(z: float) -> Real:
@@ -87,7 +86,7 @@ def _sigmoid(z: float) -> Real:
 def from_logits_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     """Return b sigmoid(z) - a sigmoid(-z) for each element."""
     result: list[Number] = []
-    for i, (z, factor) in enumerate(zip(row.x, _spread(row, factors), strict=True)):
+    for i, (z, factor) in enumerate(zip(row.x, spread(row, factors), strict=True)):
         a, b = row.t.get(i, ZERO), row.b.get(i, ZERO)
         if math.isnan(z):
             result.append(NAN)
@@ -151,14 +150,14 @@ def from_probabilities(row: Row) -> list[Number]:
         positive = _weighted(row.t.get(i, ZERO), _negative_log(q, clamped), rule)
         negative = _weighted(row.b.get(i, ZERO), _negative_log(1 - q, clamped), rule)
         values.append(_added(positive, negative))
-    return _reduced(row, values)
+    return reduced(row, values)
 
 
 def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     """Return (b p - a (1 - p)) / (p (1 - p)) for each element: -a / p + b / (1 - p)."""
     clamped = row.policy.probability_range == "log_clamped"
     result: list[Number] = []
-    for i, (p, factor) in enumerate(zip(row.x, _spread(row, factors), strict=True)):
+    for i, (p, factor) in enumerate(zip(row.x, spread(row, factors), strict=True)):
         if not math.isfinite(p):
             result.append(NAN)
             continue
@@ -174,7 +173,7 @@ def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Numbe
         elif (a if q == 0 else b) == 0:
             result.append(Real((b if q == 0 else -a) * factor))
         else:
-            result.append(-INF if q == 0 else INF)
+            result.append(infinite(-1 if q == 0 else 1, factor))
     return result
 
 

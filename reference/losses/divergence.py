@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from flint import arb, fmpq
 
-from lossconform.reference.losses.binary import _added, _reduced, _spread
-from lossconform.reference.losses.row import Family, Number, Row
-from lossconform.reference.real import ZERO, Real, rational
+from lossconform.reference.losses.binary import reduced, spread
+from lossconform.reference.losses.row import Family, Number, Row, infinite
+from lossconform.reference.real import ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
 
@@ -21,84 +21,78 @@ def _bounded(v: fmpq, clip: tuple[float, float] | None) -> tuple[fmpq, bool]:
     return (low, False) if v < low else (high, False) if v > high else (v, True)
 
 
-def _term(row: Row, i: int, log_q: Number) -> Number:
-    """Return w t (log t - log q) for one element, given log q."""
-    if row.log_t is not None:
-        log_t = row.log_t[i]
-        if math.isnan(log_t) or log_t == INF:
-            return NAN
-        if log_t == -INF:
-            return _nothing(row, log_q)
-        t = arb(log_t).exp() * arb(row.weight)
-        if not isinstance(log_q, Real):
-            return -log_q
-        gap = Real(rational(log_t) - log_q.exact, None if log_q.tail is None else -log_q.tail, -log_q.sign)
-        if gap.tail is None:
-            sign = 0 if gap.exact == 0 else 1 if gap.exact > 0 else -1
-            return Real(ZERO, t * arb(gap.exact), sign) if sign else Real(ZERO)
-        return Real(ZERO, t * (gap.tail + arb(gap.exact)))
-    t = row.t.get(i, ZERO)
-    if row.weight != 0:
-        t, _ = _bounded(t / row.weight, row.target_clip)
-        t *= row.weight
-    if t == 0:
-        return _nothing(row, log_q)
-    if not isinstance(log_q, Real):
-        return -log_q
-    own = t / row.weight
-    log_t_part = Real(ZERO) if own == 1 else Real(ZERO, arb(own).log(), 1 if own > 1 else -1)
-    return _added(log_t_part, log_q.times(fmpq(-1))).times(t)  # type: ignore[union-attr]
+def _mass(row: Row, i: int) -> Real:
+    """Return the target of one element times the row's weight."""
+    if row.weight == 0:
+        return Real(ZERO)
+    if row.log_t is None:
+        return Real(_bounded(row.t.get(i, ZERO) / row.weight, row.target_clip)[0] * row.weight)
+    log_t = row.log_t[i]
+    if log_t == -INF:
+        return Real(ZERO)
+    return Real(row.weight) if log_t == 0 else Real(ZERO, arb(log_t).exp(), 1).times(row.weight)
 
 
-def _nothing(row: Row, log_q: Number) -> Number:
+def _term(row: Row, i: int, q: Real | float, log: bool) -> Number:
+    """Return w t (log t - log q) for one element, given q, or log q where `log`."""
+    mass = _mass(row, i)
+    if mass.tail is None and mass.exact == 0:
+        return _nothing(row, q, log)
+    if isinstance(q, float):  # NaN or an infinite log q
+        return -q
+    if q.tail is None and not log and q.exact == 0:
+        return INF
+    if row.log_t is None:
+        t = mass.exact / row.weight
+        return (_minus(_log(t), q) if log else _log(t / q.exact)).times(mass.exact)
+    gap = _minus(Real(rational(row.log_t[i])), q if log else _log(q.exact))
+    if mass.tail is None:
+        return gap.times(mass.exact)
+    if gap.tail is None:
+        sign = (gap.exact > 0) - (gap.exact < 0)
+        return Real(ZERO, mass.tail * arb(gap.exact), sign) if sign else Real(ZERO)
+    return Real(ZERO, mass.tail * (gap.tail + arb(gap.exact)))
+
+
+def _log(q: fmpq) -> Real:
+    """Return the logarithm of a positive rational."""
+    return Real(ZERO) if q == 1 else Real(ZERO, arb(q).log(), 1 if q > 1 else -1)
+
+
+def _minus(a: Real, b: Real) -> Real:
+    return total([a, b.times(fmpq(-1))])
+
+
+def _nothing(row: Row, q: Real | float, log: bool) -> Number:
     """Return 0 · (log 0 - log q), where 0 log 0 is 0: NaN for an infinite log q where the policy says so."""
-    if isinstance(log_q, Real) or row.policy.zero_times_infinity == "zero":
-        return NAN if isinstance(log_q, float) and math.isnan(log_q) else Real(ZERO)
-    return NAN
+    if isinstance(q, float):
+        return NAN if math.isnan(q) or row.policy.zero_times_infinity == "nan" else Real(ZERO)
+    return NAN if not log and q.exact == 0 and row.policy.zero_times_infinity == "nan" else Real(ZERO)
 
 
-def _log_prediction(row: Row, i: int, probabilities: bool) -> Number:
+def _prediction(row: Row, i: int, log: bool) -> Real | float:
+    """Return the element of the prediction: log q where `log`, else q; a float where it is not a number one can use."""
     x = row.x[i]
-    if not probabilities:
+    if log:
         return Real(rational(x)) if math.isfinite(x) else x
     if not math.isfinite(x):
         return NAN
     q, _ = _bounded(rational(x), row.clip)
-    if q <= 0:
-        return -INF if q == 0 else NAN
-    return Real(ZERO) if q == 1 else Real(ZERO, arb(q).log(), 1 if q > 1 else -1)
+    return NAN if q < 0 else Real(q)
 
 
-def _value(row: Row, probabilities: bool) -> list[Number]:
-    values: list[Number] = []
-    for i in range(len(row.x)):
-        if not row.where[i]:
-            values.append(Real(ZERO))
-        else:
-            values.append(_term(row, i, _log_prediction(row, i, probabilities)))
-    return _reduced(row, values)
+def _value(row: Row, log: bool) -> list[Number]:
+    taking = range(len(row.x))
+    return reduced(row, [_term(row, i, _prediction(row, i, log), log) if row.where[i] else Real(ZERO) for i in taking])
 
 
-def _mass(row: Row, i: int) -> Real:
-    """Return the weighted target of one element."""
-    if row.log_t is not None:
-        log_t = row.log_t[i]
-        if log_t == -INF:
-            return Real(ZERO)
-        return Real(row.weight) if log_t == 0 else Real(ZERO, arb(log_t).exp(), 1).times(row.weight)
-    t = row.t.get(i, ZERO)
-    if row.weight == 0:
-        return Real(ZERO)
-    return Real(_bounded(t / row.weight, row.target_clip)[0] * row.weight)
-
-
-def _gradient(row: Row, factors: Sequence[fmpq], probabilities: bool) -> list[Number]:
+def _gradient(row: Row, factors: Sequence[fmpq], log: bool) -> list[Number]:
     result: list[Number] = []
-    for i, factor in enumerate(_spread(row, factors)):
+    for i, factor in enumerate(spread(row, factors)):
         mass = _mass(row, i).times(-factor)
         if not row.where[i]:
             result.append(Real(ZERO))
-        elif not probabilities:
+        elif log:
             result.append(mass)
         elif not math.isfinite(row.x[i]):
             result.append(NAN)
@@ -107,13 +101,13 @@ def _gradient(row: Row, factors: Sequence[fmpq], probabilities: bool) -> list[Nu
             if not inside or (mass.tail is None and mass.exact == 0):
                 result.append(Real(ZERO))
             else:
-                result.append(-INF if q == 0 else mass.times(1 / q))
+                result.append(infinite(-1, factor) if q == 0 else mass.times(1 / q))
     return result
 
 
-def _family(probabilities: bool) -> Family:
-    return Family(lambda row: _value(row, probabilities), lambda row, c: _gradient(row, c, probabilities))
+def _family(log: bool) -> Family:
+    return Family(lambda row: _value(row, log), lambda row, c: _gradient(row, c, log))
 
 
-LOG_PROBABILITIES = _family(False)
-PROBABILITIES = _family(True)
+LOG_PROBABILITIES = _family(True)
+PROBABILITIES = _family(False)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flint import arb, fmpq
 
-from lossconform.reference.losses.row import Family, Number, Row
+from lossconform.reference.losses.row import Family, Number, Row, infinite
 from lossconform.reference.real import ZERO, Real, rational, special, total
 
 NAN, INF = math.nan, math.inf
@@ -38,68 +38,62 @@ def negative_log_likelihood_gradient(row: Row, factors: Sequence[fmpq]) -> list[
     return [Real(-row.t.get(j, ZERO) * factors[0]) for j in range(len(row.x))]
 
 
-def _clipped(row: Row, q: Sequence[arb]) -> tuple[list[arb], list[bool]]:
-    """Return the probabilities within the policy's range, and which of them were left alone."""
-    if row.clip is None:
-        return list(q), [True] * len(q)
-    low, high = arb(row.clip[0]), arb(row.clip[1])
-    inside = [bool(v >= low) and bool(v <= high) for v in q]
-    return [v if ok else (low if bool(v < low) else high) for v, ok in zip(q, inside, strict=True)], inside
+def _read(row: Row) -> tuple[list[fmpq], list[bool], fmpq] | None:
+    """Return the probabilities as the policies have them, which were left unclipped, and what they were divided by.
 
-
-def _normalised(row: Row) -> tuple[list[arb], fmpq]:
-    """Return the probabilities as the policy has them sum, and what they were divided by."""
-    if row.policy.probability_sum == "renormalised":
-        scale = sum((rational(v) for v in row.x), ZERO)
-        return [arb(rational(v) / scale) for v in row.x], scale
-    return [arb(v) for v in row.x], fmpq(1)
-
-
-def _improper(row: Row) -> bool:
-    """Whether a probability is NaN, infinite, or the row cannot be renormalised."""
+    None for a row with NaN or an infinity, or one that sums to 0 and cannot be renormalised.
+    """
     if not all(math.isfinite(v) for v in row.x):
-        return True
-    return row.policy.probability_sum == "renormalised" and sum(row.x) == 0
+        return None
+    q = [rational(v) for v in row.x]
+    scale = fmpq(1)
+    if row.policy.probability_sum == "renormalised":
+        scale = sum(q, ZERO)
+        if scale == 0:
+            return None
+        q = [v / scale for v in q]
+    if row.clip is None:
+        return q, [True] * len(q), scale
+    low, high = rational(row.clip[0]), rational(row.clip[1])
+    return [min(max(v, low), high) for v in q], [low <= v <= high for v in q], scale
 
 
 def from_probabilities(row: Row) -> list[Number]:
     """Return -sum t_i log q_i; inf where t_i > 0 and q_i = 0, NaN for a negative probability."""
-    if _improper(row):
+    read = _read(row)
+    if read is None or any(v < 0 for v in read[0]):
         return [NAN]
-    q, _ = _clipped(row, _normalised(row)[0])
     terms: list[Real] = []
-    zero = row.policy.zero_times_infinity == "nan" and not row.gathered
-    for i, v in enumerate(q):
+    odd: list[float] = []
+    strict = row.policy.zero_times_infinity == "nan" and not row.gathered
+    for i, v in enumerate(read[0]):
         t = row.t.get(i, ZERO)
-        if bool(v < 0):
-            return [NAN]
-        if bool(v == 0):
-            if t == 0 and not zero:
-                continue
-            return [INF if t != 0 else NAN]
-        if t != 0 and not bool(v == 1):
-            terms.append(Real(ZERO, -v.log(), 1 if bool(v < 1) else 0).times(t))
-    return [total(terms)]
+        if v == 0 and (t != 0 or strict):
+            odd.append(INF if t != 0 else NAN)
+        elif t != 0 and v != 1:
+            terms.append(Real(ZERO, -arb(v).log(), 1 if v < 1 else -1).times(t))
+    found = special(odd)
+    return [total(terms) if found is None else found]
 
 
 def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     """Return -t_j / q_j, plus T / Q where a row is divided by its sum Q; nothing where it is clipped."""
-    n = len(row.x)
-    if _improper(row):
-        return [NAN] * n
-    q, scale = _normalised(row)
-    _, inside = _clipped(row, q)
+    (factor,) = factors
+    read = _read(row)
+    if read is None:
+        return [NAN] * len(row.x)
+    _, inside, scale = read
     pulled = ZERO
     if row.policy.probability_sum == "renormalised":
         pulled = sum((t for i, t in row.t.items() if inside[i]), ZERO) / scale
     result: list[Number] = []
-    for j in range(n):
+    for j, x in enumerate(row.x):
         t = row.t.get(j, ZERO) if inside[j] else ZERO
-        if t != 0 and row.x[j] == 0:
-            result.append(-INF)
-            continue
-        own = t / rational(row.x[j]) if t != 0 else ZERO
-        result.append(Real((pulled - own) * factors[0]))
+        if t != 0 and x == 0:
+            result.append(infinite(-1, factor))
+        else:
+            own = t / rational(x) if t != 0 else ZERO
+            result.append(Real((pulled - own) * factor))
     return result
 
 

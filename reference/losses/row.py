@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from flint import fmpq
 
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import Real
+from lossconform.reference.real import ZERO, Real
 
 Number = Real | float
 """A real number, or an infinity or NaN as a float."""
@@ -44,6 +45,11 @@ class Row:
     target_clip: tuple[float, float] | None = None
     parts: Any = None
     """What a family keeps between value and gradient of one row at one precision."""
+
+
+def infinite(sign: int, factor: fmpq) -> Number:
+    """Return an infinite slope of the given sign times a factor; 0 where the factor is."""
+    return Real(ZERO) if factor == 0 else math.copysign(math.inf, sign if factor > 0 else -sign)
 
 
 Value = Callable[[Row], list[Number]]

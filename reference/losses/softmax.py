@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flint import arb, fmpq
 
@@ -18,7 +18,7 @@ from lossconform.reference.losses.row import Family, Number, Row
 from lossconform.reference.real import ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
-ZERO_BALL = arb(0)
+ZERO_BALL, ONE_BALL = arb(0), arb(1)
 
 
 @dataclass
@@ -28,23 +28,21 @@ class Parts:
     special: float | int | None = None
     top: int = 0
     active: Sequence[int] = ()
-    e: dict[int, arb] | None = None
-    rest: arb | None = None
-    total: arb | None = None
+    e: dict[int, arb] = field(default_factory=dict)
+    rest: arb = ZERO_BALL
+    total: arb = ONE_BALL
     tied: bool = False
 
     def log_total(self) -> Real:
         """Return log S."""
-        if self.rest is None:
-            return Real(ZERO)
-        return Real(ZERO, self.rest.log1p(), 1)
+        return Real(ZERO, self.rest.log1p(), 1) if len(self.active) > 1 else Real(ZERO)
 
     def p(self, j: int) -> Real:
         """Return the softmax of class j."""
-        if self.tied:
-            return Real(fmpq(1, len(self.active)) if j in self.e else ZERO)  # type: ignore[operator]
-        e = self.e.get(j)  # type: ignore[union-attr]
-        return Real(ZERO) if e is None else Real(ZERO, e / self.total, 1)
+        e = self.e.get(j)
+        if e is None:
+            return Real(ZERO)
+        return Real(fmpq(1, len(self.active))) if self.tied else Real(ZERO, e / self.total, 1)
 
 
 def parts(row: Row) -> Parts:
@@ -57,32 +55,32 @@ def parts(row: Row) -> Parts:
 
 def _parts(row: Row) -> Parts:
     x = row.x
-    taking = [i for i in range(len(x)) if row.where[i]]
-    if any(math.isnan(x[i]) for i in taking):
+    active = [i for i, taken in enumerate(row.where) if taken and x[i] != -INF]
+    values = [x[i] for i in active]
+    if not active or any(map(math.isnan, values)):
         return Parts(special=NAN)
-    active = [i for i in taking if x[i] != -INF]
-    if not active:
-        return Parts(special=NAN)
-    top = max(active, key=lambda i: x[i])
-    if x[top] == INF:
-        alone = sum(x[i] == INF for i in active) == 1
+    highest = max(values)
+    top = active[values.index(highest)]
+    if highest == INF:
+        alone = values.count(INF) == 1
         return Parts(special=top if alone and row.policy.infinite_logit == "limit" else NAN)
-    m = arb(x[top])
-    one = arb(1)
-    if all(x[i] == x[top] for i in active):
+    if min(values) == highest:
         k = len(active)
-        rest = arb(k - 1) if k > 1 else None
-        return Parts(top=top, active=active, e=dict.fromkeys(active, one), rest=rest, total=arb(k), tied=True)
-    e = {i: (arb(x[i]) - m).exp() for i in active if i != top}
-    rest = arb(0)
-    for term in e.values():
-        rest += term
-    e[top] = one
-    return Parts(top=top, active=active, e=e, rest=rest, total=rest + 1)
+        return Parts(None, top, active, dict.fromkeys(active, ONE_BALL), arb(k - 1), arb(k), tied=True)
+    m = arb(highest)
+    e = {i: (arb(v) - m).exp() for i, v in zip(active, values, strict=True) if i != top}
+    rest = sum(e.values(), ZERO_BALL)
+    e[top] = ONE_BALL
+    return Parts(None, top, active, e, rest, rest + 1)
 
 
 def _gap(row: Row, q: Parts, i: int) -> fmpq:
     return rational(row.x[q.top]) - rational(row.x[i])
+
+
+def _own_loss(row: Row) -> Number:
+    """Return the loss of the one infinite logit's own label."""
+    return NAN if row.policy.infinite_logit == "as_difference" else Real(ZERO)
 
 
 def _log_p(row: Row, q: Parts, i: int) -> Number:
@@ -90,7 +88,7 @@ def _log_p(row: Row, q: Parts, i: int) -> Number:
     if q.special is not None:
         if isinstance(q.special, float):
             return NAN
-        return Real(ZERO) if i == q.special else INF
+        return _own_loss(row) if i == q.special else INF
     if not row.where[i] or row.x[i] == -INF:
         return INF
     return total([Real(_gap(row, q, i)), q.log_total()])
@@ -104,7 +102,7 @@ def cross_entropy(row: Row) -> list[Number]:
     if row.policy.zero_times_infinity == "nan" and not row.gathered and _zero_times_infinity(row):
         return [NAN]
     if q.special is not None:
-        return [Real(ZERO) if set(row.t) <= {q.special} else INF]
+        return [_own_loss(row) if set(row.t) <= {q.special} else INF]
     mass, gap = ZERO, ZERO
     for i, t in row.t.items():
         if not row.where[i] or row.x[i] == -INF:
@@ -138,10 +136,12 @@ def _difference(q: Parts, j: int, mass: fmpq, t: fmpq) -> Real:
         return q.p(j).times(mass)
     if q.tied:
         return total([q.p(j).times(mass), Real(-t)])
-    e = q.e.get(j)  # type: ignore[union-attr]
+    e = q.e.get(j)
     if e is None:
         return Real(-t)
     others = q.rest if j == q.top else q.rest + (1 - e)
+    if mass == 0:
+        return Real(-t)
     if mass == t:
         return Real(ZERO, others / q.total, 1).times(-t)
     return Real(ZERO, ((mass - t) * e - t * others) / q.total)
@@ -185,11 +185,11 @@ def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     # Factors are few: sum the exponentials of equal ones once. The differences are exact, so nothing cancels.
     sums: dict[fmpq, arb] = {}
     for i in q.active:
-        sums[factors[i]] = sums.get(factors[i], ZERO_BALL) + q.e[i]  # type: ignore[index]
-    spreads = {c: _spread(c, sums, q) for c in sums}
+        sums[factors[i]] = sums.get(factors[i], ZERO_BALL) + q.e[i]
+    spreads = {c: _spread(c, sums, factors, row.x, q) for c in sums}
     result: list[Number] = []
     for j in range(n):
-        e = q.e.get(j)  # type: ignore[union-attr]
+        e = q.e.get(j)
         spread = None if e is None else spreads[factors[j]]
         if e is None or spread is None:
             result.append(Real(ZERO))
@@ -201,12 +201,21 @@ def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     return result
 
 
-def _spread(c: fmpq, sums: dict[fmpq, arb], q: Parts) -> arb | None:
-    """Return the sum of p_i (c - c_i), None where every c_i is c."""
+def _spread(c: fmpq, sums: dict[fmpq, arb], factors: Sequence[fmpq], x: Sequence[float], q: Parts) -> arb | None:
+    """Return the sum of p_i (c - c_i), None where that is exactly 0."""
     others = {v: e for v, e in sums.items() if v != c}
     if not others:
         return None
-    return sum((arb(c - v) * e for v, e in others.items()), ZERO_BALL) / q.total
+    result = sum((arb(c - v) * e for v, e in others.items()), ZERO_BALL) / q.total
+    return None if result.contains(0) and _cancels(c, factors, x, q) else result
+
+
+def _cancels(c: fmpq, factors: Sequence[fmpq], x: Sequence[float], q: Parts) -> bool:
+    """Return whether the sum of p_i (c - c_i) is exactly 0: the factors of every group of ties cancel."""
+    groups: dict[float, fmpq] = {}
+    for i in q.active:
+        groups[x[i]] = groups.get(x[i], ZERO) + c - factors[i]
+    return not any(groups.values())
 
 
 def _combine(weights: dict[int, fmpq], q: Parts) -> arb | None:
@@ -214,7 +223,7 @@ def _combine(weights: dict[int, fmpq], q: Parts) -> arb | None:
     used = {i: w for i, w in weights.items() if w != 0}
     if not used:
         return None
-    return sum((arb(w) * q.e[i] for i, w in used.items()), arb(0)) / q.total  # type: ignore[index]
+    return sum((arb(w) * q.e[i] for i, w in used.items()), arb(0)) / q.total
 
 
 def log_softmax(row: Row) -> list[Number]:
@@ -248,7 +257,7 @@ def entropy_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     q = parts(row)
     if q.special is not None:
         return [NAN] * len(row.x)
-    gaps = [rational(v) if i in q.e else ZERO for i, v in enumerate(row.x)]  # type: ignore[operator]
+    gaps = [rational(v) if i in q.e else ZERO for i, v in enumerate(row.x)]
     inner = softmax_gradient(row, gaps)
     return [v.times(-factors[0]) if isinstance(v, Real) else v for v in inner]
 

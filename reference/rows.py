@@ -1,0 +1,130 @@
+"""The rows of a canonical problem with their weights as exact rationals, for the exact tier."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+from flint import fmpq
+
+from lossconform.reference.canonical import Canonical
+from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.formats import round_to
+from lossconform.reference.losses.row import Row
+from lossconform.reference.policy import Policy
+from lossconform.reference.real import ONE, ZERO, rational
+
+CLIP = 1e-7
+
+exactly = lru_cache(maxsize=1 << 14)(rational)
+"""Weights, targets and cotangents take few values: each is turned into a rational once."""
+
+
+class Rows:
+    """Makes the rows of a canonical problem; what all rows share is made once."""
+
+    def __init__(self, problem: Canonical) -> None:
+        self.problem = problem
+        case, policy = problem.case, problem.policy
+        self.index = case.target_form is TargetForm.INDEX
+        self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
+        self.clip = _clip(case, policy)
+        self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
+        self.everywhere = [True] * problem.x.shape[1]
+        self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
+        self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
+        self.one_weight = self.index and policy.smoothing_weight == "label_class"
+        self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
+
+    def row(self, i: int) -> Row:
+        """Return row i."""
+        problem = self.problem
+        case = problem.case
+        row = Row(
+            x=problem.x[i].tolist(),
+            where=self.everywhere if case.where is None else problem.where[i].tolist(),
+            t={},
+            b={},
+            weight=exactly(problem.row_weight.item(i)),
+            gathered=self.index,
+            policy=problem.policy,
+            clip=self.clip,
+            target_clip=self.target_clip,
+        )
+        if case.loss in FUNCTIONS or problem.base is None:
+            return row
+        if case.target_form is TargetForm.LOG_DISTRIBUTION:
+            row.log_t = problem.base[i].tolist()
+        elif self.index and not case.label_smoothing and not self.binary:
+            weight = row.weight * exactly(problem.label_weight.item(i))
+            if weight != 0:
+                row.t[self._labels[i]] = weight
+        else:
+            self._weigh(i, row)
+        return row
+
+    @cached_property
+    def _labels(self) -> list[int]:
+        """The class of each row; of a row that is ignored, 0."""
+        assert self.problem.base is not None  # noqa: S101 - index targets only
+        return [int(j) for j in self.problem.base.argmax(axis=1)]
+
+    def _weigh(self, i: int, row: Row) -> None:
+        """Fill in t and b: the smoothed target times every weight."""
+        assert self.problem.base is not None  # noqa: S101 - losses with a target only
+        label_weight = exactly(self.problem.label_weight.item(i))
+        smoothed = self.problem.case.label_smoothing != 0
+        for j, value in enumerate(self.problem.base[i].tolist()):
+            # What smoothing gives to a masked class is dropped; a target that was there before it is not.
+            if value == 0 and not self.binary and not (smoothed and row.where[j]):
+                continue
+            t = exactly(value)
+            if smoothed:
+                t = self.keep * t + self.share
+            weight = row.weight
+            if self.class_weight is not None:
+                weight *= label_weight if self.one_weight else self.class_weight[j]
+            if self.binary and t != 1:
+                row.b[j] = weight * (ONE - t)
+            if self.pos_weight is not None:
+                weight *= self.pos_weight[j]
+            weight *= t
+            if weight != 0:
+                row.t[j] = weight
+
+    def factors(self, i: int) -> list[fmpq] | None:
+        """Return what each value of row i is multiplied by on its way to the gradient; None for a mean over nothing."""
+        problem = self.problem
+        if problem.denominator is None:
+            return None
+        if problem.case.cotangent is None:
+            return self._even
+        return [exactly(v) * self.scale for v in problem.cotangent[i].tolist()]
+
+    @cached_property
+    def scale(self) -> fmpq:
+        """One over the denominator."""
+        denominator = self.problem.denominator
+        return ZERO if denominator is None else fmpq(denominator.denominator, denominator.numerator)
+
+    @cached_property
+    def _even(self) -> list[fmpq]:
+        return [self.scale] * self.problem.entries
+
+
+def _rationals(weights: np.ndarray) -> list[fmpq]:
+    return [exactly(v) for v in weights.astype(np.float64).tolist()]
+
+
+def _bounds(case: Case, high: float) -> tuple[float, float]:
+    low, top = round_to(np.array([CLIP, high]), case.format).tolist()
+    return low, top
+
+
+def _clip(case: Case, policy: Policy) -> tuple[float, float] | None:
+    if case.form is not Form.PROBABILITIES:
+        return None
+    high = 1.0 if case.loss is Loss.KL_DIVERGENCE else 1.0 - CLIP
+    if policy.probability_range == "clipped":
+        return CLIP, high
+    return _bounds(case, high) if policy.probability_range == "clipped_in_dtype" else None
