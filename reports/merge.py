@@ -18,7 +18,7 @@ def merge(runs: Sequence[Run]) -> Run:
     """Return one run with the targets of all, in the order given.
 
     Commands that differ are joined; entries of the environment that differ say which targets they belong to; times are
-    the earliest start and the sum of the seconds.
+    the earliest start, the sum of the seconds and the largest peak.
 
     Raises:
         MergeError: there are none, they differ in version, profile or seed, or a target is in two of them.
@@ -34,6 +34,7 @@ def merge(runs: Sequence[Run]) -> Run:
                 raise MergeError(f"target {target.target} is in two of the runs; merge takes each target once")
             owner[target.target] = run
     starts = [run.timing.started for run in runs if run.timing.started is not None]
+    peaks = [run.timing.peak_mib for run in runs if run.timing.peak_mib is not None]
     return Run(
         lossconform=runs[0].lossconform,
         profile=runs[0].profile,
@@ -42,7 +43,11 @@ def merge(runs: Sequence[Run]) -> Run:
         environment=_environment(runs),
         checks=_checks(runs),
         targets=[target for run in runs for target in run.targets],
-        timing=Timing(started=min(starts, default=None), seconds=sum(run.timing.seconds for run in runs)),
+        timing=Timing(
+            started=min(starts, default=None),
+            seconds=sum(run.timing.seconds for run in runs),
+            peak_mib=max(peaks, default=None),
+        ),
     )
 
 

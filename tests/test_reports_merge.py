@@ -64,17 +64,17 @@ def test_commands_environments_times_and_checks_are_joined() -> None:
         command="a",
         environment={"python": "3.11", "platform": "Linux"},
         checks=[CheckInfo(id="a", question="A?")],
-        timing=Timing(started="2024-05-01T12:00:01Z", seconds=1.0),
+        timing=Timing(started="2024-05-01T12:00:01Z", seconds=1.0, peak_mib=300.0),
     )
     other = make.run(
         make.target("jax"),
         command="b",
         environment={"python": "3.12", "platform": "Linux"},
         checks=[CheckInfo(id="b", question="B?"), CheckInfo(id="a", question="A?")],
-        timing=Timing(started="2024-05-01T12:00:00Z", seconds=2.0),
+        timing=Timing(started="2024-05-01T12:00:00Z", seconds=2.0, peak_mib=200.0),
     )
     run = merge([one, other])
     assert run.command == "a && b"
     assert run.environment == {"python": "3.11 (torch); 3.12 (jax)", "platform": "Linux"}
     assert [check.id for check in run.checks] == ["a", "b"]
-    assert Timing(started="2024-05-01T12:00:00Z", seconds=3.0) == run.timing
+    assert Timing(started="2024-05-01T12:00:00Z", seconds=3.0, peak_mib=300.0) == run.timing
