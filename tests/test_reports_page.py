@@ -183,7 +183,7 @@ def test_missing_records_are_named_and_not_blank(parsed: Page) -> None:
     missing = make.realistic().targets[-1].missing
     assert f"{len(missing)} records of jax are missing" in parsed.text("records")
     assert all(question.id in parsed.text("records") for question in missing)
-    assert "missing, 8 of 8" in parsed.attributes("a", "aria-label")
+    assert "missing, 8 of 8" in parsed.attributes("a", "title")
 
 
 def test_every_table_is_named_and_every_header_scoped(parsed: Page) -> None:

@@ -125,7 +125,6 @@
     const { target, function: name, check } = found.fields;
     location.hash = new URLSearchParams({ target, function: name, check });
   });
-  for (const link of document.querySelectorAll("#matrix td a")) link.title = link.getAttribute("aria-label");
 
   form.hidden = false;
   form.addEventListener("input", remember);
