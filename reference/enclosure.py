@@ -18,9 +18,9 @@ from lossconform.reference.formats import Float64, Format, distance, round_sum, 
 class Enclosure:
     """Bounds on an array of real numbers.
 
-    Where lo == hi the exact number is h + lo. Elsewhere it lies strictly between h + lo and h + hi. Where h is NaN so is
-    the exact answer; where h is infinite the exact answer is, or it lies beyond the range of float64. lo and hi are 0
-    there.
+    Where lo == hi the exact number is h + lo. Elsewhere it lies strictly between h + lo and h + hi. Where h is NaN so
+    is the exact answer; where h is infinite the exact answer is, or lies beyond the range of float64. There lo and hi
+    are 0.
 
     Attributes:
         h: the exact numbers to about float64's precision.

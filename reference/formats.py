@@ -164,7 +164,8 @@ def round_to(x: Any, fmt: Format) -> Float64:
     """Round float64 numbers to nearest even in the format; see `round_sum`."""
     x = np.asarray(x, dtype=np.float64)
     if fmt.precision == 53:
-        return x
+        same: Float64 = x
+        return same
     quantum = np.maximum(exponent(x), fmt.min_exponent).astype(np.int32) - np.int32(fmt.precision - 1)
     with np.errstate(invalid="ignore", over="ignore"):
         y = np.ldexp(np.rint(np.ldexp(x, -quantum)), quantum)

@@ -14,12 +14,12 @@ CHOICES: dict[str, dict[str, str]] = {
     "mean_denominator": {
         "elements": "the mean divides by the number of entries that reduction 'none' would return",
         "kept": "the mean divides by the number of those entries whose row is not ignored",
-        "weights": "the mean divides by the sum, over those entries, of the sample weight times the label's class weight",
+        "weights": "the mean divides by the sum over those entries of sample weight times the label's class weight",
         "batch": "the mean divides by the length of the prediction's first axis, whatever that axis is",
     },
     "zero_denominator": {
-        "nan": "a mean whose rows are all ignored or weigh nothing is NaN",
-        "zero": "a mean whose rows are all ignored or weigh nothing is 0",
+        "nan": "a mean whose rows are all ignored or weigh nothing is NaN, and so is the gradient of rows not ignored",
+        "zero": "a mean whose rows are all ignored or weigh nothing is 0, and so is its gradient",
     },
     "empty_mean": {
         "nan": "the mean of a batch without rows is NaN",
@@ -46,23 +46,23 @@ CHOICES: dict[str, dict[str, str]] = {
         "as_given": "probabilities are used as they are",
         "clipped": "probabilities are clipped to [1e-7, 1 - 1e-7]; no gradient outside",
         "clipped_in_dtype": "clipped to [1e-7, 1 - 1e-7], both bounds rounded to the dtype; no gradient outside",
-        "log_clamped": "logarithms are clamped to at least -100, the gradient's divisor p(1 - p) to at least the float32 1e-12",
+        "log_clamped": "in binary losses log is at least -100, the gradient's divisor p(1 - p) at least 1e-12 (as float32)",
     },
     "probability_sum": {
         "as_given": "a row of probabilities need not sum to 1",
         "renormalised": "a row of probabilities is divided by its sum first",
     },
     "target_range": {
-        "as_given": "target probabilities are used as they are",
-        "clipped_in_dtype": "target probabilities are clipped to [1e-7, 1], rounded to the dtype",
+        "as_given": "target probabilities of a KL divergence are used as they are",
+        "clipped_in_dtype": "target probabilities of a KL divergence are clipped to [1e-7, 1], rounded to the dtype",
     },
     "zero_times_infinity": {
-        "zero": "a class with target 0 contributes 0, whatever its log-probability",
+        "zero": "a class with target 0, or weight 0, contributes 0, whatever its log-probability",
         "nan": "a class with target 0 and log-probability -inf contributes NaN",
     },
     "target_sum": {
         "as_given": "the gradient is (sum of the target) p - t, the derivative of the value",
-        "assumed_one": "the gradient is p - t whatever the target sums to",
+        "assumed_one": "the gradient is p - t, times the row's weight, whatever the target sums to",
     },
     "infinite_logit": {
         "nan": "a logit of +inf makes the row NaN",

@@ -8,7 +8,7 @@ import numpy as np
 from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, TargetForm
 from lossconform.reference.formats import round_to
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
@@ -112,7 +112,7 @@ class Rows:
         return [self.scale] * self.problem.entries
 
 
-def _rationals(weights: np.ndarray) -> list[fmpq]:
+def _rationals(weights: Array) -> list[fmpq]:
     return [exactly(v) for v in weights.astype(np.float64).tolist()]
 
 
