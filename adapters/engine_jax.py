@@ -85,7 +85,7 @@ class JaxEngine(Engine):
             if not gradient:
                 return loss(**tensors), None
             value, pull = jax.vjp(lambda prediction: loss(**{**tensors, name: prediction}), tensors[name])
-            (found,) = pull(jax.numpy.ones_like(value) if upstream is None else upstream)
+            (found,) = pull(jax.numpy.ones_like(value) if upstream is None else upstream.astype(value.dtype))
             return value, found
 
         return step

@@ -101,7 +101,7 @@ class TensorFlowEngine(Engine):
             found = tape.gradient(
                 value,
                 tensors[prediction],
-                output_gradients=upstream,
+                output_gradients=None if upstream is None else tf.cast(upstream, value.dtype),
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             # What was gathered has a gradient in slices.

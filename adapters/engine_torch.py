@@ -19,11 +19,11 @@ from lossconform.reference.case import Array
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 COMPILED: dict[str, dict[str, Any]] = {
-    "compiled": {"backend": "aot_eager_decomp_partition", "dynamic": False, "fullgraph": True},
-    "inductor": {"dynamic": False, "fullgraph": True},
+    "compiled": {"backend": "aot_eager_decomp_partition", "dynamic": False},
+    "inductor": {"dynamic": False},
 }
-"""The arguments of torch.compile for each compiled mode. A graph break or a reached recompile limit is an error
-with fullgraph; without it, it would be a silent return to eager."""
+"""The arguments of torch.compile for each compiled mode, besides fullgraph: with it a graph break or a reached
+recompile limit is an error; without it, it is a silent return to eager."""
 
 
 class TorchEngine(Engine):
@@ -38,8 +38,9 @@ class TorchEngine(Engine):
     )
     packages = ("torch",)
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", *, fullgraph: bool = True) -> None:
         self.device = device
+        self.fullgraph = fullgraph
         self._torch: Any = None
         self._kept: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
@@ -77,7 +78,7 @@ class TorchEngine(Engine):
             return Answer(self.array(value))
         found = None
         if value.requires_grad:
-            upstream = torch.ones_like(value) if cotangent is None else self.tensor(cotangent)
+            upstream = torch.ones_like(value) if cotangent is None else self.tensor(cotangent).to(value.dtype)
             (found,) = torch.autograd.grad(value, prediction, upstream, allow_unused=True)
         return Answer(self.array(value), self.array(torch.zeros_like(prediction) if found is None else found))
 
@@ -105,7 +106,7 @@ class TorchEngine(Engine):
         own = types.FunctionType(
             loss.__code__.replace(), loss.__globals__, loss.__name__, loss.__defaults__, loss.__closure__
         )
-        compiled: Callable[..., Any] = self._torch.compile(own, **COMPILED[mode])
+        compiled: Callable[..., Any] = self._torch.compile(own, **COMPILED[mode], fullgraph=self.fullgraph)
         return compiled
 
     def imports(self) -> list[str]:
@@ -125,7 +126,7 @@ class TorchEngine(Engine):
         lines = []
         if mode != "eager":
             options = ", ".join(f"{name}={value!r}" for name, value in COMPILED[mode].items())
-            lines += [f"loss = torch.compile(loss, {options})"]
+            lines += [f"loss = torch.compile(loss, {options}, fullgraph={self.fullgraph})"]
         if gradient:
             lines += [f"{call.prediction}.requires_grad_()"]
         lines += [f"value = loss({names})", 'print("value", value.tolist())']

@@ -127,7 +127,11 @@ SIGNATURES = (
         targets=(TargetForm.INDEX,),
         # Only -C to -1 are wrapped; below them it is NaN too. A logit of +inf follows no policy: inf for another
         # label as in the limit, NaN for its own.
-        policies={"negative_label": ("wrapped", None), "label_too_large": ("nan", None)},
+        policies={
+            "negative_label": ("wrapped", None),
+            "label_too_large": ("nan", None),
+            "infinite_logit": ("as_difference", None),
+        },
         sibling="optax.softmax_cross_entropy",
     ),
     Signature(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +29,8 @@ FLOATX = "float32"
 BACKENDS: dict[str, Callable[[], Engine]] = {
     "tensorflow": TensorFlowEngine,
     "jax": JaxEngine,
-    "torch": TorchEngine,
+    # Keras calls what torch.compile cannot trace, so a graph break is Keras's own, not a fault.
+    "torch": partial(TorchEngine, fullgraph=False),
 }
 
 REDUCTIONS = {
@@ -213,13 +215,16 @@ SIGNATURES = (
         loss=Loss.SOFTMAX_CROSS_ENTROPY,
         targets=(TargetForm.INDEX,),
         options={"ignore_index": "ignore_class"},
-        # On TensorFlow probabilities are clipped first and divided by their sum then, which the policies cannot say.
         policies={"ignored_nonfinite": ("excluded", None), "infinite_logit": ("nan", None), **PROBABILITIES},
         # The documentation says the sample size, not whether ignored labels belong to it.
         class_policies={**MEAN, "mean_denominator": ("kept", None)},
         measured={
             # With XLA on TensorFlow it is NaN.
-            "tensorflow": {"negative_label": "refused", "label_too_large": "refused"},
+            "tensorflow": {
+                "negative_label": "refused",
+                "label_too_large": "refused",
+                "probability_sum": "renormalised_last",
+            },
             "jax": {"negative_label": "zero", "label_too_large": "zero"},
             # All but -100, which PyTorch ignores unasked.
             "torch": {"negative_label": "refused", "label_too_large": "refused"},
@@ -238,6 +243,7 @@ SIGNATURES = (
             **RANGE,
         },
         class_policies=MEAN,
+        measured={"torch": {"probability_range": "clipped_and_log_clamped"}},
     ),
     Signature(
         class_name="KLDivergence",

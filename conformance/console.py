@@ -23,6 +23,8 @@ SHOWN = (
     Verdict.CRASHED,
 )
 
+HEADINGS = ("pass", "known", "fail", "hazard", "unsup.", "not run", "crashed")
+
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[Sequence[Job]], None]]:
@@ -44,10 +46,10 @@ def progress(console: Console) -> Iterator[Callable[[Sequence[Job]], None]]:
 
 def summary(run: Run, console: Console) -> None:
     """Print counts with their denominators, a line a target, and the conclusion."""
-    table = Table(title=f"lossconform {run.lossconform}, profile {run.profile}, seed {run.seed}")
-    table.add_column("target")
-    for name in ("records", "cases", *map(str, SHOWN), "seconds", "MiB"):
-        table.add_column(name, justify="right")
+    table = Table(title=f"lossconform {run.lossconform}, profile {run.profile}, seed {run.seed}", box=None)
+    table.add_column("target", no_wrap=True)
+    for name in ("records", "cases", *HEADINGS, "s", "MiB"):
+        table.add_column(name, justify="right", no_wrap=True)
     for target in run.targets:
         tally = of_target(target)
         table.add_row(

@@ -35,7 +35,7 @@ EAGER = "eager"
 """The mode in which a new shape costs nothing."""
 
 
-class Deviation(AssertionError):
+class Deviation(AssertionError):  # noqa: N818 - a finding, not an error
     """A case that no expectation covers; Hypothesis shrinks it."""
 
 

@@ -109,8 +109,7 @@ class Expectation:
     def installed(self) -> bool:
         """Whether the versions that are installed are among its versions."""
         return all(
-            SpecifierSet(spec, prereleases=True).contains(version(name) or "0")
-            for name, spec in self.versions.items()
+            SpecifierSet(spec, prereleases=True).contains(version(name) or "0") for name, spec in self.versions.items()
         )
 
 

@@ -16,7 +16,7 @@ from lossconform.reference.case import Array, Case, Form, Loss
 from lossconform.reference.condition import conditions
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import evaluate
-from lossconform.reference.formats import format_of
+from lossconform.reference.formats import Format, format_of
 from lossconform.reference.grades import Condition, Grade, allowed, grade
 from lossconform.reference.policy import Policy
 
@@ -93,13 +93,14 @@ class Oracle:
         value, slope = conditions(problem)
         return cls(case, policy, False, result.value, result.gradient, value, slope)
 
-    def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True) -> Judgement:
+    def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True, strict: bool = False) -> Judgement:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
 
         Args:
             answer: what the loss function returned.
             worst: the worst grade that passes.
             value: whether the value matters where there is a gradient; one part is shown, the first that is wrong.
+            strict: whether the answer must have the prediction's dtype; else its numbers alone are judged.
         """
         if isinstance(answer, Refusal):
             if self.refuses:
@@ -110,12 +111,12 @@ class Oracle:
         assert self.value is not None and self.value_condition is not None  # noqa: S101, PT018 - not refused
         sloped = answer.gradient is not None and self.gradient is not None
         if value or not sloped:
-            first = self._part("value", answer.value, self.value, self.value_condition, worst)
+            first = self._part("value", answer.value, self.value, self.value_condition, worst, strict)
             if not sloped or not first.ok:
                 return first
         assert answer.gradient is not None and self.gradient is not None  # noqa: S101, PT018 - sloped
         assert self.gradient_condition is not None  # noqa: S101 - comes with the gradient
-        return self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst)
+        return self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst, strict)
 
     def answer(self) -> Answer | Refusal:
         """Return what a correctly rounding loss function would answer."""
@@ -127,16 +128,15 @@ class Oracle:
             return Answer(value)
         return Answer(value, self.gradient.rounded(self.case.format)[0].astype(dtype))
 
-    def _part(self, part: str, got: Array, exact: Enclosure, condition: Condition, worst: Grade) -> Judgement:
+    def _part(
+        self, part: str, got: Array, exact: Enclosure, condition: Condition, worst: Grade, strict: bool
+    ) -> Judgement:
         fmt = self.case.format
         if tuple(got.shape) != exact.shape:
             return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {exact.shape}")
-        try:
-            own = format_of(got.dtype)
-        except TypeError:
-            own = None
-        if own != fmt:
-            return Judgement(ok=False, part=part, problem=f"{part} has dtype {got.dtype}, not {fmt.name}")
+        wrong = wrong_dtype(got, fmt, any_float=not strict)
+        if wrong:
+            return Judgement(ok=False, part=part, problem=f"{part} {wrong}")
         if got.size == 0:
             return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)
@@ -170,6 +170,15 @@ class Oracle:
             distance=float(distance[index]),
             allowed=float(bound[index]),
         )
+
+
+def wrong_dtype(got: Array, fmt: Format, *, any_float: bool) -> str:
+    """Say what is wrong with the dtype of an answer; empty if nothing is."""
+    try:
+        own = format_of(got.dtype)
+    except TypeError:
+        return f"has dtype {got.dtype}, which is none of a loss"
+    return "" if any_float or own == fmt else f"has dtype {got.dtype}, not {fmt.name}"
 
 
 def _short(value: Array) -> str:

@@ -44,7 +44,9 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
     if check.policy is None:
-        judgement = Oracle.of(case, policy, gradient=check.gradient).judge(answer, worst, value=not accuracy)
+        judgement = Oracle.of(case, policy, gradient=check.gradient).judge(
+            answer, worst, value=not accuracy, strict=check.strict_dtype
+        )
         return Look(case, function, answer, judgement, _telling(question, case, answer))
     mine = getattr(policy, check.policy)
     judgements = {

@@ -14,7 +14,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import lossconform
-from lossconform.adapters import TargetError
+from lossconform.adapters import TargetError, describe
 from lossconform.plan import check_infos, environment
 from lossconform.reports.journal import JournalError, lost, recover
 from lossconform.reports.model import Run, TargetRun, Timing
@@ -125,7 +125,9 @@ def run(request: Request, folder: Path, watch: Callable[[Sequence[Job]], None]) 
 
 
 def _work(request: Request, jobs: list[Job], ini: Path, watch: Callable[[Sequence[Job]], None]) -> None:
-    waiting, active = list(jobs), []
+    # Those that compile in their usual mode take longest: started first, they do not run on alone at the end.
+    waiting = sorted(jobs, key=lambda job: next(iter(describe(job.target).engine.modes)) == "eager")
+    active: list[Job] = []
     while waiting or active:
         while waiting and len(active) < request.jobs:
             job = waiting.pop(0)

@@ -19,6 +19,19 @@ from lossconform.reference.formats import Float64
 from lossconform.reference.policy import Policy
 
 
+WITH_TARGET = frozenset(Loss) - FUNCTIONS
+
+TAKEN_BY: dict[str, frozenset[Loss]] = {
+    "class_weight": frozenset({Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY}),
+    "pos_weight": frozenset({Loss.BINARY_CROSS_ENTROPY}),
+    "sample_weight": WITH_TARGET,
+    "label_smoothing": frozenset({Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY}),
+    "ignore_index": WITH_TARGET,
+    "where": frozenset(Loss) - {Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID},
+}
+"""Which losses an option means something for; others are refused."""
+
+
 class LabelError(ValueError):
     """A label is not a class, and the policy does not say what it stands for."""
 
@@ -138,7 +151,12 @@ class Canonical:
 
 
 def canonical(case: Case, policy: Policy) -> Canonical:
-    """Translate a case under a policy. Raises `LabelError` for a label that the policy gives no meaning."""
+    """Translate a case under a policy.
+
+    Raises `LabelError` for a label that the policy gives no meaning, ValueError for an option that means nothing for
+    the loss: none is ignored in silence.
+    """
+    _refuse_what_means_nothing(case)
     x = rows(case, case.prediction.astype(np.float64))
     n, c = x.shape
     where = np.ones((n, c), bool) if case.where is None else rows(case, case.where)
@@ -158,6 +176,17 @@ def canonical(case: Case, policy: Policy) -> Canonical:
         else:
             base = rows(case, case.target.astype(np.float64))
     return Canonical(case, policy, x, where, base, kept, label_weight, row_weight, nan_rows)
+
+
+def _refuse_what_means_nothing(case: Case) -> None:
+    for name, losses in TAKEN_BY.items():
+        given = getattr(case, name)
+        if given is not None and (name != "label_smoothing" or given != 0) and case.loss not in losses:
+            raise ValueError(f"{name}: given for {case.loss}; expected one of {', '.join(sorted(losses))}")
+    if case.ignore_index is not None and case.target_form is not TargetForm.INDEX:
+        raise ValueError(f"ignore_index: given with a target of form {case.target_form}; expected an index target")
+    if case.where is not None and case.loss is Loss.SOFTMAX_CROSS_ENTROPY and case.form is not Form.LOGITS:
+        raise ValueError(f"where: given for {case.form}; expected logits")
 
 
 def _labels(

@@ -67,11 +67,14 @@ ELEMENTWISE = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE})
 """Losses with one term an element, before the class axis is reduced."""
 
 ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent")
+ENUMS: dict[str, type[StrEnum]] = {"loss": Loss, "form": Form, "target_form": TargetForm, "reduction": Reduction}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Case:
     """One question: a loss, a prediction, a target, options and a reduction. Immutable.
+
+    An option may mean nothing for the loss: that is for a loss function, and for `canonical`, to refuse.
 
     Attributes:
         loss: what is computed.
@@ -86,7 +89,8 @@ class Case:
         pos_weight: the weight of the positive term of a binary loss, shape (C,).
         sample_weight: a nonnegative weight for each row: the prediction's shape without the class axis.
         ignore_index: rows with this label count for nothing.
-        where: boolean, the prediction's shape: classes that are False take no part.
+        where: boolean, the prediction's shape: classes that are False take no part. They have probability 0, so a
+            target on one makes a softmax cross-entropy infinite; in a KL divergence they are left out of the sum.
         label_smoothing: in [0, 1].
         reduction: over everything but the class axis.
         cotangent: the upstream gradient, in the shape of the loss function's value; None is all ones.
@@ -108,6 +112,8 @@ class Case:
     cotangent: Array | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in ENUMS.items():
+            object.__setattr__(self, name, _member(name, kind, getattr(self, name)))
         for name in ARRAYS:
             array = getattr(self, name)
             if array is not None:
@@ -153,6 +159,13 @@ def unrows(case: Case, array: Array) -> Array:
     return np.moveaxis(array.reshape(shape), -1, case.class_axis)
 
 
+def _member(argument: str, kind: type[StrEnum], value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise _fail(argument, repr(value), f"one of {', '.join(kind)}") from None
+
+
 def _fail(argument: str, found: str, expected: str) -> ValueError:
     return ValueError(f"{argument}: {found}; expected {expected}")
 
@@ -183,31 +196,45 @@ def validate(case: Case) -> None:
         ("sample_weight", case.batch_shape),
     ):
         _validate_weight(name, getattr(case, name), shape)
-    if case.where is not None and (case.where.dtype != np.bool_ or case.where.shape != prediction.shape):
-        raise _fail("where", f"{case.where.dtype} of shape {case.where.shape}", f"bool of shape {prediction.shape}")
+    where = case.where
+    if where is not None and (where.dtype != np.bool_ or where.shape != prediction.shape):
+        raise _fail("where", f"{where.dtype} of shape {where.shape}", f"bool of shape {prediction.shape}")
+    if case.cotangent is not None and not np.isfinite(case.cotangent.astype(np.float64)).all():
+        raise _fail("cotangent", "NaN or infinity", "finite numbers")
 
 
 def _validate_target(case: Case) -> None:
-    target = case.target
+    target, form = case.target, case.target_form
     if case.loss in FUNCTIONS:
-        if target is not None:
+        if target is not None or form is not TargetForm.NONE:
             raise _fail("target", f"given for {case.loss}", "no target")
         return
     if target is None:
-        raise _fail("target", "none", f"a target of form {case.target_form}")
-    index = case.target_form is TargetForm.INDEX
+        raise _fail("target", "none", f"a target of form {form}")
+    index = form is TargetForm.INDEX
+    for form_of_one, loss in (
+        (TargetForm.BINARY, Loss.BINARY_CROSS_ENTROPY),
+        (TargetForm.LOG_DISTRIBUTION, Loss.KL_DIVERGENCE),
+    ):
+        if form is form_of_one and case.loss is not loss:
+            raise _fail("target_form", f"{form} for {case.loss}", f"{loss} with that form")
+    if form is TargetForm.NONE:
+        raise _fail("target_form", "none, and a target is given", "the form of the target")
     expected = case.batch_shape if index else case.prediction.shape
     if target.shape != expected:
-        raise _fail("target", f"shape {target.shape}", f"{expected} for the form {case.target_form}")
-    if index and target.dtype.kind not in "iu":
-        raise TypeError(f"target: dtype {target.dtype}; expected integers for the form index")
-    if not index:
-        values = target.astype(np.float64)
-        log = case.target_form is TargetForm.LOG_DISTRIBUTION
-        if np.isnan(values).any() or (not log and (values < 0).any()):
-            raise _fail("target", "a negative value or NaN", "nonnegative values")
-        if case.target_form is TargetForm.BINARY and (values > 1).any():
-            raise _fail("target", f"{values.max()}", "values in [0, 1]")
+        raise _fail("target", f"shape {target.shape}", f"{expected} for the form {form}")
+    if index:
+        if target.dtype.kind not in "iu":
+            raise TypeError(f"target: dtype {target.dtype}; expected integers for the form index")
+        return
+    values = target.astype(np.float64)
+    if form is TargetForm.LOG_DISTRIBUTION:
+        if np.isnan(values).any() or (values == np.inf).any():
+            raise _fail("target", "NaN or inf", "logarithms of probabilities, finite or -inf")
+    elif not np.isfinite(values).all() or (values < 0).any():
+        raise _fail("target", "a negative value, NaN or infinity", "finite, nonnegative values")
+    if form is TargetForm.BINARY and (values > 1).any():
+        raise _fail("target", f"{values.max()}", "values in [0, 1]")
 
 
 def _validate_weight(name: str, weight: Array | None, shape: tuple[int, ...]) -> None:

@@ -132,7 +132,7 @@ def _likelihood(problem: Canonical, factor: Float64) -> Pair:
     """Softmax cross-entropy from probabilities: a logarithm's absolute error is u where q is near 1."""
     t = problem.float_target() * problem.weights()
     q = np.where(np.isfinite(problem.x), np.abs(problem.x), 1.0)
-    scale = _sum(q) if problem.policy.probability_sum == "renormalised" else np.ones((q.shape[0], 1))
+    scale = _sum(q) if problem.policy.probability_sum != "as_given" else np.ones((q.shape[0], 1))
     with np.errstate(all="ignore"):
         logs = np.abs(np.log(np.maximum(q / np.where(scale > 0, scale, 1.0), 5e-324)))
         slope = np.where(t > 0, t / np.maximum(q, 1e-300), 0.0) + _sum(t) / np.where(scale > 0, scale, 1.0)

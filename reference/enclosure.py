@@ -80,4 +80,4 @@ class Enclosure:
 def _distance(difference: Float64, rest: Float64) -> Float64:
     """Return an upper bound on abs(difference + rest), where rest was rounded once."""
     bound = np.abs(difference + rest) + np.abs(rest) * 2.0**-52
-    return np.where(bound > 0, np.nextafter(bound, np.inf), 0.0)
+    return np.where(bound == 0, 0.0, np.nextafter(bound, np.inf))

@@ -91,8 +91,10 @@ def format_of(dtype: Any) -> Format:
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the NumPy dtype of a format of `FORMATS`, by name."""
-    return next(dtype for dtype, known in _BY_DTYPE.items() if known == name)
+    """Return the NumPy dtype of a format of `FORMATS`, by name; ValueError for any other."""
+    if name in FORMATS:
+        return np.dtype(getattr(ml_dtypes, name, name))
+    raise ValueError(f"format {name!r}: expected one of {', '.join(FORMATS)}")
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:

@@ -127,7 +127,7 @@ def grade(
     result = np.full(exact.shape, int(Grade.INACCURATE), dtype=np.int64)
     for candidate in (Grade.SEQUENTIAL, Grade.BACKWARD_STABLE, Grade.SHIFT_STABLE, Grade.ACCURATE, Grade.FAITHFUL):
         bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator)
-        result = np.where(error <= bound, int(candidate), result)
+        result = np.where(np.isfinite(error) & (error <= bound), int(candidate), result)
     unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
     result = np.where(unbounded & (result == Grade.INACCURATE), int(Grade.BROKEN), result)
     return np.where(right, int(Grade.CORRECTLY_ROUNDED), result)

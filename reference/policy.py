@@ -46,11 +46,13 @@ CHOICES: dict[str, dict[str, str]] = {
         "as_given": "probabilities are used as they are",
         "clipped": "probabilities are clipped to [1e-7, 1 - 1e-7]; no gradient outside",
         "clipped_in_dtype": "clipped to [1e-7, 1 - 1e-7], both bounds rounded to the dtype; no gradient outside",
-        "log_clamped": "in binary losses log is at least -100, the gradient's divisor p(1 - p) at least 1e-12 (as float32)",
+        "clipped_and_log_clamped": "as clipped_in_dtype, and then as log_clamped",
+        "log_clamped": "in binary losses log is at least -100, the gradient's divisor p(1 - p) at least float32 1e-12",
     },
     "probability_sum": {
         "as_given": "a row of probabilities need not sum to 1",
-        "renormalised": "a row of probabilities is divided by its sum first",
+        "renormalised": "a row of probabilities is divided by its sum, then clipped",
+        "renormalised_last": "a row of probabilities is clipped, then divided by its sum",
     },
     "target_range": {
         "as_given": "target probabilities of a KL divergence are used as they are",
@@ -58,7 +60,7 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "zero_times_infinity": {
         "zero": "a class with target 0, or weight 0, contributes 0, whatever its log-probability",
-        "nan": "a class with target 0 and log-probability -inf contributes NaN",
+        "nan": "0 · inf is NaN: a class with target 0 and an infinite logarithm contributes NaN",
     },
     "target_sum": {
         "as_given": "the gradient is (sum of the target) p - t, the derivative of the value",

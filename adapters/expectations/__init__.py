@@ -1,0 +1,1 @@
+"""Known deviations of the frameworks, one TOML file a framework; read by `lossconform.expectations`."""

@@ -33,6 +33,7 @@ class Check:
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
+        strict_dtype: whether the answer must have the prediction's dtype.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Check:
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False
+    strict_dtype: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from lossconform.adapters.contract import Contract
 from lossconform.checks.check import Check
 from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
-from lossconform.strategies import cases as draws
 from lossconform.strategies.cases import cases
 
 
@@ -79,6 +78,15 @@ def _reductions(contract: Contract, dtype: str) -> SearchStrategy[Case]:
 
 CHECKS = (
     Check(
+        id="dtype",
+        group="accuracy",
+        question="Does the answer have the dtype of the prediction?",
+        applies=lambda contract: True,  # noqa: ARG005
+        cases=lambda contract, dtype: cases(contract, dtype),
+        every_dtype=True,
+        strict_dtype=True,
+    ),
+    Check(
         id="from-logits",
         group="from_logits",
         question="Does from_logits alone decide how the same numbers are read?",
@@ -125,6 +133,7 @@ CHECKS = (
     ),
     option_check("class_weight", "options", "class-weight", "Does each class's weight multiply its terms?"),
     option_check("pos_weight", "options", "pos-weight", "Does pos_weight multiply the positive term alone?"),
+    option_check("label_smoothing", "options", "label-smoothing", "Does label smoothing move mass to every class?"),
     option_check("sample_weight", "options", "sample-weight", "Does each sample's weight multiply its loss?"),
 )
 

@@ -250,10 +250,10 @@ CHECKS = (
         policy="zero_times_infinity",
     ),
     Check(
-        id="label-smoothing",
+        id="smoothing-share",
         group="options",
         question="How is smoothed mass shared among the classes?",
-        applies=lambda contract: "label_smoothing" in contract.options,
+        applies=lambda contract: "label_smoothing" in contract.options and contract.loss is Loss.SOFTMAX_CROSS_ENTROPY,
         cases=lambda contract, dtype: _smoothed(contract, dtype, weighted=False),
         policy="smoothing",
         gradient=True,

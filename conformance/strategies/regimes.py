@@ -72,7 +72,8 @@ def _spike(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 
 
 def _huge(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
-    return rng.uniform(-1, 1, (n, c)) * fmt.finite_max / 4
+    # Small enough that a row of losses still sums without overflow.
+    return rng.uniform(-1, 1, (n, c)) * fmt.finite_max / (4 * c)
 
 
 def _subnormal(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
@@ -93,7 +94,7 @@ ALL = (
     Regime("near ties", "logits a few spacings apart", _near_ties),
     Regime("many classes", "a thousand classes and more", _moderate, many=True),
     Regime("spike and tail", "one large logit and a long flat tail", _spike, many=True),
-    Regime("huge", "logits up to a quarter of the largest number", _huge, forms=(Form.LOGITS,)),
+    Regime("huge", "logits so large that their row of losses barely sums", _huge, forms=(Form.LOGITS,)),
     Regime("subnormal", "logits below the smallest normal number", _subnormal, forms=(Form.LOGITS,)),
     Regime("masked with -inf", "classes excluded by a logit of -inf", _masked, label="top", forms=(Form.LOGITS,)),
 )
@@ -124,7 +125,7 @@ def fill(
     target = None
     if contract.loss not in FUNCTIONS:
         target = _target(rng, regime, x, target_form, dtype)
-    case = Case(
+    return Case(
         loss=contract.loss,
         prediction=prediction,
         form=form,
@@ -132,7 +133,6 @@ def fill(
         target_form=TargetForm.NONE if target is None else target_form,
         reduction=contract.reductions[0],
     )
-    return case
 
 
 def cotangent(case: Case, shape: tuple[int, ...], seed: int) -> Case:

@@ -1,1 +1,1 @@
-"""The suite that pytest collects: `pytest --pyargs lossconform.suite --framework torch`. One module a group of checks."""
+"""The suite that pytest collects, `pytest --pyargs lossconform.suite`: one module a group of checks."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lossconform.examiner import Examiner
 from lossconform.checks.check import Question
+from lossconform.examiner import Examiner
 
 GROUP = "special"
 

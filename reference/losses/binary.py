@@ -139,7 +139,7 @@ def _negative_log(p: fmpq, clamped: bool) -> Number:
 
 def from_probabilities(row: Row) -> list[Number]:
     """Return -a log p - b log(1 - p) for each element."""
-    clamped = row.policy.probability_range == "log_clamped"
+    clamped = row.policy.probability_range.endswith("log_clamped")
     rule = row.policy.zero_times_infinity
     values: list[Number] = []
     for i, p in enumerate(row.x):
@@ -155,7 +155,7 @@ def from_probabilities(row: Row) -> list[Number]:
 
 def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     """Return (b p - a (1 - p)) / (p (1 - p)) for each element: -a / p + b / (1 - p)."""
-    clamped = row.policy.probability_range == "log_clamped"
+    clamped = row.policy.probability_range.endswith("log_clamped")
     result: list[Number] = []
     for i, (p, factor) in enumerate(zip(row.x, spread(row, factors), strict=True)):
         if not math.isfinite(p):

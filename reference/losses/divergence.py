@@ -65,9 +65,11 @@ def _minus(a: Real, b: Real) -> Real:
 
 def _nothing(row: Row, q: Real | float, log: bool) -> Number:
     """Return 0 · (log 0 - log q), where 0 log 0 is 0: NaN for an infinite log q where the policy says so."""
-    if isinstance(q, float):
-        return NAN if math.isnan(q) or row.policy.zero_times_infinity == "nan" else Real(ZERO)
-    return NAN if not log and q.exact == 0 and row.policy.zero_times_infinity == "nan" else Real(ZERO)
+    if isinstance(q, float) and math.isnan(q):
+        return NAN
+    # A target given as its logarithm, -inf, is an infinity of its own, whatever the prediction.
+    infinite_log = isinstance(q, float) or (not log and q.exact == 0) or row.log_t is not None
+    return NAN if infinite_log and row.policy.zero_times_infinity == "nan" else Real(ZERO)
 
 
 def _prediction(row: Row, i: int, log: bool) -> Real | float:

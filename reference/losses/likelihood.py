@@ -55,7 +55,12 @@ def _read(row: Row) -> tuple[list[fmpq], list[bool], fmpq] | None:
     if row.clip is None:
         return q, [True] * len(q), scale
     low, high = rational(row.clip[0]), rational(row.clip[1])
-    return [min(max(v, low), high) for v in q], [low <= v <= high for v in q], scale
+    inside = [low <= v <= high for v in q]
+    q = [min(max(v, low), high) for v in q]
+    if row.policy.probability_sum == "renormalised_last":
+        scale = sum(q, ZERO)
+        q = [v / scale for v in q]
+    return q, inside, scale
 
 
 def from_probabilities(row: Row) -> list[Number]:
@@ -77,15 +82,19 @@ def from_probabilities(row: Row) -> list[Number]:
 
 
 def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
-    """Return -t_j / q_j, plus T / Q where a row is divided by its sum Q; nothing where it is clipped."""
+    """Return -t_j / q_j, nothing where it is clipped, plus T / Q where a row is divided by its sum Q.
+
+    Divided first, clipped classes share in Q but not in T; divided last, in T but not in Q.
+    """
     (factor,) = factors
     read = _read(row)
     if read is None:
         return [NAN] * len(row.x)
     _, inside, scale = read
+    last = row.policy.probability_sum == "renormalised_last"
     pulled = ZERO
-    if row.policy.probability_sum == "renormalised":
-        pulled = sum((t for i, t in row.t.items() if inside[i]), ZERO) / scale
+    if row.policy.probability_sum != "as_given":
+        pulled = sum((t for i, t in row.t.items() if inside[i] or last), ZERO) / scale
     result: list[Number] = []
     for j, x in enumerate(row.x):
         t = row.t.get(j, ZERO) if inside[j] else ZERO
@@ -93,7 +102,8 @@ def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Numbe
             result.append(infinite(-1, factor))
         else:
             own = t / rational(x) if t != 0 else ZERO
-            result.append(Real((pulled - own) * factor))
+            shared = pulled if inside[j] or not last else ZERO
+            result.append(Real((shared - own) * factor))
     return result
 
 
