@@ -14,10 +14,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.case import ELEMENTWISE, FUNCTIONS, Array, Case, Loss, Reduction, TargetForm, rows
+from lossconform.reference.case import ELEMENTWISE, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm, rows
 from lossconform.reference.formats import Float64
 from lossconform.reference.policy import Policy
-
 
 WITH_TARGET = frozenset(Loss) - FUNCTIONS
 
