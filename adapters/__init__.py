@@ -48,7 +48,7 @@ class TargetError(Exception):
 
 def targets_of(names: list[str]) -> list[str]:
     """Return the targets that a list of target and group names stands for, each once, in the order of `TARGETS`."""
-    asked = set()
+    asked: set[str] = set()
     for name in names:
         if name not in TARGETS and name not in GROUPS:
             known = ", ".join([*TARGETS, *GROUPS])

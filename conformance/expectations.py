@@ -150,8 +150,13 @@ def _one(entry: dict[str, Any], where: str) -> Expectation:
         witness = case_from_json(json.loads(entry["witness"]))
     except (InvalidSpecifier, ValueError, TypeError) as error:
         raise ExpectationError(f"{where}: {error}") from error
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in entry.items()
+        if name not in ("witness", "grade")
+    }
     return Expectation(
-        **{f: tuple(v) if isinstance(v, list) else v for f, v in entry.items() if f not in ("witness", "grade")},
+        **fields,
         witness=witness,
         grade=grades.get(entry.get("grade", "")),
     )

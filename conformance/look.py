@@ -59,9 +59,9 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
 
 def _telling(question: Question, case: Case, answer: Answer | Refusal) -> bool:
     """Whether the case means something else without what the check is about."""
-    plain = None if question.check.plain is None else question.check.plain(case)
-    if plain is None:
+    if question.check.plain is None:
         return True
+    plain = question.check.plain(case)
     if isinstance(plain, bool):
         return plain
     policy = question.function.contract.policy()

@@ -149,8 +149,11 @@ class Conformance:
         try:
             return (yield)
         finally:
-            if self.record is not None:
-                item.user_properties.append((RECORD, self.record.model_dump_json()))
+            self._send(item)
+
+    def _send(self, item: pytest.Item) -> None:
+        if self.record is not None:
+            item.user_properties.append((RECORD, self.record.model_dump_json()))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the record of a test that was called."""

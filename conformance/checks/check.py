@@ -28,8 +28,8 @@ class Check:
         cases: the strategy; None for the checks of accuracy, which go through the regimes.
         policy: the policy that it identifies, if it does.
         gradient: whether the gradient is asked for and judged.
-        plain: the case without the thing that the check is about. A case that the reference cannot tell from its
-            plain form is no evidence.
+        plain: the case without the thing that the check is about, or whether the case tells. A case that the
+            reference cannot tell from its plain form is no evidence.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
@@ -43,7 +43,7 @@ class Check:
     cases: Cases | None = None
     policy: str | None = None
     gradient: bool = False
-    plain: Callable[[Case], Case | None] | None = None
+    plain: Callable[[Case], Case | bool] | None = None
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False

@@ -77,7 +77,7 @@ def _huge(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 
 
 def _subnormal(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
-    return rng.integers(-8, 9, (n, c)) * fmt.smallest
+    return rng.integers(-8, 9, (n, c)).astype(np.float64) * fmt.smallest
 
 
 def _masked(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
@@ -145,24 +145,25 @@ def cotangent(case: Case, shape: tuple[int, ...], seed: int) -> Case:
 
 
 def _formed(x: Float64, form: Form, binary: bool) -> Float64:
+    """Return logits as the form of prediction asked for, in float64."""
     if form is Form.LOGITS:
         return x
+    result: Float64
     with np.errstate(over="ignore"):
         if binary:
-            return 1 / (1 + np.exp(-x))
+            result = 1 / (1 + np.exp(-x))
+            return result
         d = x - x.max(axis=1, keepdims=True)
         e = np.exp(d)
         total = e.sum(axis=1, keepdims=True)
-    return e / total if form is Form.PROBABILITIES else d - np.log(total)
+    result = e / total if form is Form.PROBABILITIES else d - np.log(total)
+    return result
 
 
 def _labels(rng: Generator, regime: Regime, x: Float64) -> NDArray[np.int64]:
-    if regime.label == "top":
-        return np.argmax(x, axis=1)
-    if regime.label == "bottom":
-        return np.argmin(x, axis=1)
-    labels: NDArray[np.int64] = rng.integers(0, x.shape[1], x.shape[0])
-    return labels
+    if regime.label == "any":
+        return rng.integers(0, x.shape[1], x.shape[0])
+    return np.asarray(np.argmax(x, axis=1) if regime.label == "top" else np.argmin(x, axis=1), dtype=np.int64)
 
 
 def _target(rng: Generator, regime: Regime, x: Float64, form: TargetForm, dtype: str) -> Array:
@@ -175,7 +176,8 @@ def _target(rng: Generator, regime: Regime, x: Float64, form: TargetForm, dtype:
             return (rng.integers(0, 17, (n, c)) / 16).astype(dtype_of(dtype))
         return ((x > 0) == (regime.label == "top")).astype(dtype_of(dtype))
     if form is TargetForm.ONE_HOT:
-        return np.eye(c)[_labels(rng, regime, x)].astype(dtype_of(dtype))
+        one_hot: Array = np.eye(c)[_labels(rng, regime, x)].astype(dtype_of(dtype))
+        return one_hot
     allowed = np.isfinite(x)
     target = np.zeros((n, c))
     for i in range(n):
