@@ -162,7 +162,8 @@ def _formed(x: Float64, form: Form, binary: bool) -> Float64:
 
 def _labels(rng: Generator, regime: Regime, x: Float64) -> NDArray[np.int64]:
     if regime.label == "any":
-        return rng.integers(0, x.shape[1], x.shape[0])
+        drawn: NDArray[np.int64] = rng.integers(0, x.shape[1], size=(x.shape[0],))
+        return drawn
     return np.asarray(np.argmax(x, axis=1) if regime.label == "top" else np.argmin(x, axis=1), dtype=np.int64)
 
 
@@ -173,8 +174,8 @@ def _target(rng: Generator, regime: Regime, x: Float64, form: TargetForm, dtype:
         return _labels(rng, regime, x)
     if form is TargetForm.BINARY:
         if regime.label == "any":
-            return (rng.integers(0, 17, (n, c)) / 16).astype(dtype_of(dtype))
-        return ((x > 0) == (regime.label == "top")).astype(dtype_of(dtype))
+            return np.asarray(rng.integers(0, 17, (n, c)) / 16, dtype=dtype_of(dtype))
+        return np.asarray((x > 0) == (regime.label == "top"), dtype=dtype_of(dtype))
     if form is TargetForm.ONE_HOT:
         one_hot: Array = np.eye(c)[_labels(rng, regime, x)].astype(dtype_of(dtype))
         return one_hot
