@@ -133,6 +133,8 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         command=shlex.join(["lossconform", *given]),
     )
     screen = Console()
+    if screen.width < console.WIDTH:
+        screen = Console(width=console.WIDTH)
     with console.progress(screen) as watch:
         result = run(request, folder, watch)
     write(result, folder / "run.json")

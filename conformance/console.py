@@ -23,6 +23,9 @@ SHOWN = (
     Verdict.CRASHED,
 )
 
+WIDTH = 108
+"""What the table at the end needs; a narrower terminal wraps it, which is better than numbers cut short."""
+
 HEADINGS = ("pass", "known", "fail", "hazard", "unsup.", "not run", "crashed")
 
 

@@ -47,7 +47,7 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
         judgement = Oracle.of(case, policy, gradient=check.gradient).judge(
             answer, worst, value=not accuracy, strict=check.strict_dtype
         )
-        return Look(case, function, answer, judgement, _telling(question, case, answer))
+        return Look(case, function, answer, judgement, _telling(question, case))
     mine = getattr(policy, check.policy)
     judgements = {
         value: Oracle.of(case, other, gradient=check.gradient).judge(answer, worst)
@@ -57,7 +57,7 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
 
 
-def _telling(question: Question, case: Case, answer: Answer | Refusal) -> bool:
+def _telling(question: Question, case: Case) -> bool:
     """Whether the case means something else without what the check is about."""
     if question.check.plain is None:
         return True

@@ -137,7 +137,8 @@ class Conformance:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Write down how much the workers are to ask: each collects the same."""
-        self._open([], sum("lossconform" in name or "suite" in name for name in ids))
+        known = {q.id for q in questions(self.framework, self.profile)}
+        self._open([], sum(name.partition("[")[2].removesuffix("]") in known for name in ids))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:

@@ -1,0 +1,88 @@
+"""Runs of targets whose process ends in the middle, or does not begin: real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import crashing_target
+import pytest
+
+from lossconform import cli
+from lossconform.adapters import TARGETS
+from lossconform.reports.model import Run, Status, Verdict
+from lossconform.reports.runfile import read
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    assert TARGETS["crashing"] == crashing_target.__name__
+    monkeypatch.setenv("PYTEST_PLUGINS", "crashing_target")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    return tmp_path / "out"
+
+
+def run(output: Path, *more: str) -> int:
+    return cli.main(["run", "--framework", "crashing", "--profile", "smoke", "--output", str(output), *more])
+
+
+def records(run: Run) -> dict[str, set[str]]:
+    seen: dict[str, set[str]] = {}
+    for record in run.targets[0].records:
+        seen.setdefault(record.loss_function, set()).add(str(record.verdict))
+    return seen
+
+
+def test_a_crash_keeps_what_was_recorded_and_says_incomplete(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(output) == 3
+    result = read(output / "run.json")
+    (target,) = result.targets
+    assert target.status is Status.CRASHED
+    assert "signal 9 (SIGKILL)" in target.detail
+    crashed = [record for record in target.records if record.verdict is Verdict.CRASHED]
+    assert [record.loss_function for record in crashed] == ["third"]
+    assert {record.loss_function for record in target.records} == {"first", "second", "third"}
+    assert len(target.records) + len(target.missing) == target.expected
+    assert "Incomplete" in capsys.readouterr().out
+    assert "crashed" in (output / "report.html").read_text("utf-8")
+
+
+def test_without_the_crash_the_run_is_complete(output: Path) -> None:
+    assert run(output, "-k", "not third") == 0
+    result = read(output / "run.json")
+    assert result.targets[0].status is Status.COMPLETE
+    assert len(result.targets[0].records) == result.targets[0].expected
+    assert set(records(result)) == {"first", "second", "fourth"}
+
+
+def test_a_framework_that_does_not_import_is_one_line_and_leaves_nothing(
+    output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRASHING_TARGET", "import")
+    assert run(output) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error == ["lossconform: crashing is installed but fails to import: RuntimeError: its library is broken"]
+    assert not (output / "run.json").exists()
+    assert not (output / "report.html").exists()
+
+
+def test_a_keyword_that_matches_nothing_is_incomplete(output: Path) -> None:
+    assert run(output, "-k", "nothing_has_this_name") == 3
+
+
+def test_the_same_seed_gives_the_same_run_file_apart_from_times(output: Path, tmp_path: Path) -> None:
+    texts = []
+    for folder in ("one", "two"):
+        assert run(tmp_path / folder, "-k", "not third", "--seed", "7") == 0
+        content = json.loads((tmp_path / folder / "run.json").read_text("utf-8"))
+        del content["command"]
+        texts.append(json.dumps(_without_timing(content)))
+    assert texts[0] == texts[1]
+
+
+def _without_timing(content: object) -> object:
+    if isinstance(content, dict):
+        return {k: _without_timing(v) for k, v in content.items() if k != "timing"}
+    return [_without_timing(v) for v in content] if isinstance(content, list) else content
