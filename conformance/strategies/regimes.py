@@ -52,7 +52,8 @@ def _offset(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 
 def _confident(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
     x = rng.normal(0, 1, (n, c))
-    x[np.arange(n), rng.integers(0, c, n)] += rng.uniform(8, 100, n)
+    # To beyond where the exponential of the gap underflows.
+    x[np.arange(n), rng.integers(0, c, n)] += rng.uniform(8, -1.25 * np.log(fmt.smallest), n)
     return x
 
 
