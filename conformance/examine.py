@@ -52,6 +52,7 @@ class Findings:
     failure: Look | None = None
     known: list[Expectation] = field(default_factory=list)
     allowed: frozenset[str] | None = None
+    excused: bool = True
     cells: dict[str, Cell] = field(default_factory=dict)
 
     def note(self, seen: Look) -> bool:
@@ -64,13 +65,19 @@ class Findings:
         if judgement.ulp is not None:
             self.ulp = max(self.ulp or 0.0, judgement.ulp)
         covering = next((e for e in self.expectations if e.covers(seen.case, judgement)), None)
+        if covering is not None and covering not in self.known and (not judgement.ok or _hazard(self.question, seen.allowed)):
+            self.known.append(covering)
         if judgement.ok or covering is None:
             if seen.allowed is not None and seen.telling:
                 self.allowed = seen.allowed if self.allowed is None else self.allowed & seen.allowed
+                self.excused = self.excused and covering is not None
             return not judgement.ok
-        if covering not in self.known:
-            self.known.append(covering)
         return False
+
+    @property
+    def hazard(self) -> bool:
+        """Whether nonsense is accepted in silence, and no expectation says so."""
+        return _hazard(self.question, self.allowed) and not self.excused
 
     def cell(self, regime: str, seen: Look) -> None:
         """Add a look to its regime."""
@@ -116,7 +123,12 @@ def _stale(framework: Framework, question: Question, expectation: Expectation) -
     if not first or witness.dtype != question.dtype or mode != question.mode:
         return False
     seen = look(framework, question, witness, accuracy=question.check.cases is None)
-    return seen is None or seen.judgement.ok
+    return seen is None or (seen.judgement.ok and not _hazard(question, seen.allowed))
+
+
+def _hazard(question: Question, allowed: frozenset[str] | None) -> bool:
+    """Whether policy values are all of those that accept nonsense in silence."""
+    return bool(allowed) and (allowed or frozenset()) <= question.check.hazards
 
 
 def _quiet(examples: int, *, shrink: bool) -> settings:
@@ -232,13 +244,13 @@ def _conclude(framework: Framework, findings: Findings, started: float) -> Recor
         )
     if findings.telling == 0:
         return _record(question, Verdict.NOT_RUN, "no case that tells was seen", findings, started)
+    if findings.hazard:
+        value = sorted(findings.allowed or ())[0]
+        meaning = CHOICES[check.policy or ""][value]
+        return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started)
     if findings.known:
         reasons = "; ".join(e.reason for e in findings.known)
         return _record(question, Verdict.KNOWN, reasons, findings, started)
-    if check.hazards and findings.allowed and findings.allowed <= check.hazards:
-        value = sorted(findings.allowed)[0]
-        meaning = CHOICES[check.policy or ""][value]
-        return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started)
     return _record(question, Verdict.PASS, "", findings, started)
 
 

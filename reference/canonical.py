@@ -80,6 +80,15 @@ class Canonical:
             return ()
         return self.case.prediction.shape if self.wide else self.case.batch_shape
 
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """The rows that a mean counts, (N,): those not ignored, even where a label that is no class gives 0."""
+        case = self.case
+        if case.ignore_index is None or case.target is None or case.target_form is not TargetForm.INDEX:
+            return np.ones(self.x.shape[0], bool)
+        counted: NDArray[np.bool_] = case.target.reshape(-1) != case.ignore_index
+        return counted
+
     @cached_property
     def denominator(self) -> Fraction | None:
         """What the sum is divided by: 1 without a mean; None for a mean over nothing."""
@@ -91,14 +100,14 @@ class Canonical:
             Reduction.BATCH_MEAN: "batch",
             Reduction.WEIGHTED_MEAN: "sample_weights",
         }[case.reduction]
-        kept = self.row_weight[self.kept]
+        counted = self.row_weight[self.counted]
         value = {
             "one": lambda: Fraction(1),
             "elements": lambda: Fraction(n * self.entries),
-            "kept": lambda: Fraction(int(self.kept.sum()) * self.entries),
-            "weights": lambda: _dot(kept, self.label_weight[self.kept]) * self.entries,
+            "kept": lambda: Fraction(int(self.counted.sum()) * self.entries),
+            "weights": lambda: _dot(counted, self.label_weight[self.counted]) * self.entries,
             "batch": lambda: Fraction(case.prediction.shape[0]),
-            "sample_weights": lambda: _dot(kept, np.ones_like(kept)) * self.entries,
+            "sample_weights": lambda: _dot(counted, np.ones_like(counted)) * self.entries,
         }[kind]()
         return value if value else None
 

@@ -14,7 +14,8 @@ import numpy as np
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import ELEMENTWISE, Form, Loss, Reduction, TargetForm, unrows
 from lossconform.reference.formats import Float64
-from lossconform.reference.grades import Condition
+from lossconform.reference.grades import FACTOR, Condition, accumulator_roundoff
+from lossconform.reference.rows import clip_range
 
 LOG2 = np.log(2.0)
 FLUSHED = 2.0
@@ -139,7 +140,24 @@ def _likelihood(problem: Canonical, factor: Float64) -> Pair:
     mass, loss = _sum(t), _sum(t * logs)
     n = problem.x.shape[1]
     value = Terms(mass + loss, 0 * mass, mass + loss, n, loss)
-    return value, Terms(factor * slope, 0 * slope, factor * slope, n, factor * slope)
+    jump = _jump(problem, t, q, scale) / (FACTOR * problem.case.format.unit_roundoff)
+    return value, Terms(factor * (slope + jump), 0 * slope, factor * slope, n, factor * slope)
+
+
+def _jump(problem: Canonical, t: Float64, q: Float64, scale: Float64) -> Float64:
+    """Return by how much the gradient jumps where a quotient is within rounding of a bound that it is clipped to.
+
+    On which side of the bound it lies is for the division to decide, and both are right. No quotient exceeds 1.
+    """
+    case, bounds = problem.case, clip_range(problem.case, problem.policy)
+    near = np.zeros(q.shape, bool)
+    if bounds is not None and problem.policy.probability_sum == "renormalised":
+        v = q / np.where(scale > 0, scale, 1.0)
+        rounding = FACTOR * case.format.unit_roundoff + 2 * np.sqrt(q.shape[1]) * accumulator_roundoff(case.format)
+        for bound in bounds:
+            near |= (bound < 1) & (np.abs(v - bound) <= rounding * v + case.format.smallest)
+    own = np.where(near, t, 0.0)
+    return own / np.maximum(q, 1e-300) + _sum(own) / np.where(scale > 0, scale, 1.0)
 
 
 def _binary_weights(problem: Canonical) -> tuple[Float64, Float64]:

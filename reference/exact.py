@@ -58,13 +58,10 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
     except KeyError:
         raise ValueError(f"form: {case.form} for {case.loss}; the reference does not define that loss") from None
     rows = Rows(problem)
-    values: list[list[Number]] = []
-    slopes: list[list[Number]] = []
-    for i in range(problem.x.shape[0]):
-        of_value, of_gradient = _row(rows, family, i, gradient)
-        values.append(of_value)
-        slopes.append(of_gradient)
-    return Result(_reduce(rows, family, values), _gradient(problem, slopes) if gradient else None)
+    with _precision(PRECISIONS[0]):
+        answers = [_row(rows, family, i, gradient) for i in range(problem.x.shape[0])]
+        value = _reduce(rows, family, [values for values, _ in answers])
+    return Result(value, _gradient(problem, [slopes for _, slopes in answers]) if gradient else None)
 
 
 @contextmanager
@@ -80,10 +77,13 @@ def _precision(bits: int) -> Iterator[None]:
 def _row(
     rows: Rows, family: Family, i: int, gradient: bool, least: int = PRECISIONS[0]
 ) -> tuple[list[Number], list[Number]]:
-    """Return the values of a row and, if asked, its gradient: Ziv's loop, from `least` bits on."""
+    """Return the values of a row and, if asked, its gradient: Ziv's loop, from `least` bits on.
+
+    It leaves the precision of the ball arithmetic where it stopped.
+    """
     problem = rows.problem
-    fixed = _fixed(problem, i)
-    if fixed is not None:
+    if rows.fixed[i]:
+        fixed = _fixed(problem, i)
         return [fixed] * problem.entries, [fixed] * problem.x.shape[1]
     row = rows.row(i)
     factors = rows.factors(i) if gradient else None
@@ -92,23 +92,25 @@ def _row(
     for bits in PRECISIONS:
         if bits < least:
             continue
-        with _precision(bits):
-            row.parts = None
-            values = family.value(row)
-            slopes = family.gradient(row, factors) if factors is not None else []
-            if all(n.decided() for n in chain(values, slopes) if isinstance(n, Real)):
-                break
+        ctx.prec = bits
+        row.parts = None
+        values = family.value(row)
+        slopes = family.gradient(row, factors) if factors is not None else []
+        if _decided(values) and _decided(slopes):
+            break
     if gradient and factors is None:
         slopes = [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
     return values, slopes
 
 
-def _fixed(problem: Canonical, i: int) -> Number | None:
-    """Return what value and gradient of a row are whatever its prediction; None for an ordinary row."""
+def _decided(numbers: list[Number]) -> bool:
+    return all([n.decided() for n in numbers if isinstance(n, Real)])  # noqa: C419 - a list is faster here
+
+
+def _fixed(problem: Canonical, i: int) -> Number:
+    """Return what value and gradient are of a row that is ignored or NaN."""
     if problem.nan_rows[i]:
         return math.nan
-    if problem.kept[i]:
-        return None
     odd = problem.policy.ignored_nonfinite == "propagated" and not np.isfinite(problem.x[i]).all()
     return math.nan if odd else Real(ZERO)
 
@@ -120,7 +122,8 @@ def _triple(number: Number) -> Triple:
 def enclosure(numbers: list[Number], shape: tuple[int, ...]) -> Enclosure:
     """Return numbers of the exact tier as an enclosure."""
     with _precision(PRECISIONS[-1]):
-        table = np.array([_triple(n) for n in numbers], dtype=np.float64).reshape(-1, 3)
+        flat = chain.from_iterable(_triple(n) for n in numbers)
+        table = np.fromiter(flat, dtype=np.float64, count=3 * len(numbers)).reshape(-1, 3)
     h, lo, hi = (np.ascontiguousarray(table[:, k]).reshape(shape) for k in range(3))
     return Enclosure(h, lo, hi)
 

@@ -74,14 +74,14 @@ CHOICES: dict[str, dict[str, str]] = {
     "negative_label": {
         "refused": "an exception",
         "nan": "NaN for that row",
-        "zero": "the row is silently ignored: 0",
+        "zero": "the row is silently 0, and counts in a mean",
         "wrapped": "the label counts from the end",
         "clamped": "the label is moved to the first class",
     },
     "label_too_large": {
         "refused": "an exception",
         "nan": "NaN for that row",
-        "zero": "the row is silently ignored: 0",
+        "zero": "the row is silently 0, and counts in a mean",
         "clamped": "the label is moved to the last class",
     },
 }

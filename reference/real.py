@@ -26,9 +26,12 @@ def rational(x: float) -> fmpq:
     return fmpq(*float(x).as_integer_ratio())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Real:
-    """exact + tail, where the tail is nonzero and has a known sign (0: unknown), or is absent."""
+    """exact + tail, where the tail is nonzero and has a known sign (0: unknown), or is absent. Never changed once made.
+
+    Not a frozen dataclass: those take three times as long to make, and an answer makes one for each of its entries.
+    """
 
     exact: fmpq
     tail: arb | None = None
@@ -46,7 +49,7 @@ class Real:
         """Whether the ball is narrow enough for every format."""
         if self.tail is None:
             return True
-        ball = self.tail if self.exact == 0 else self.tail + arb(self.exact)
+        ball = self.tail if self.exact is ZERO else self.tail + arb(self.exact)
         if ball.rel_accuracy_bits() >= ACCURACY_BITS:
             return True
         return bool(abs(self.tail) < NEGLIGIBLE)
@@ -55,17 +58,27 @@ class Real:
         """Return (h, lo, hi) with the number in h + (lo, hi), or equal to h + lo where lo == hi."""
         if self.tail is None:
             return _exact_triple(self.exact)
-        h = float((self.tail + arb(self.exact)).mid())
+        if self.exact is ZERO:
+            return self._tail_triple(self.tail)
+        exact = arb(self.exact)
+        h = float(self.tail + exact)
         if math.isinf(h):
             return h, 0.0, 0.0
-        residual = self.exact - rational(h)
-        lo, hi = _outward(self.tail if residual == 0 else self.tail + arb(residual))
+        residual = exact - h
+        lo, hi = _outward(self.tail + residual)
         # The tail's sign is a theorem even where its ball is too wide to show it.
-        if self.sign > 0:
-            lo = max(lo, _floor(residual))
-        if self.sign < 0:
-            hi = min(hi, -_floor(-residual))
+        if self.sign > 0 and lo <= float(residual):
+            lo = max(lo, _floor(self.exact - rational(h)))
+        if self.sign < 0 and hi >= float(residual):
+            hi = min(hi, -_floor(rational(h) - self.exact))
         return h, lo, hi
+
+    def _tail_triple(self, tail: arb) -> Triple:
+        h = float(tail)
+        if math.isinf(h):
+            return h, 0.0, 0.0
+        lo, hi = _outward(tail - h)
+        return h, max(lo, -h) if self.sign > 0 else lo, min(hi, -h) if self.sign < 0 else hi
 
 
 def _outward(ball: arb) -> tuple[float, float]:

@@ -28,12 +28,17 @@ class Rows:
         case, policy = problem.case, problem.policy
         self.index = case.target_form is TargetForm.INDEX
         self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
-        self.clip = _clip(case, policy)
+        self.clip = clip_range(case, policy)
         self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
         self.everywhere = [True] * problem.x.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
         self.one_weight = self.index and policy.smoothing_weight == "label_class"
+        self.fixed = (problem.nan_rows | ~problem.kept).tolist()
+        self.plain: list[bool] = np.all(np.isfinite(problem.x) & problem.where, axis=1).tolist()
+        self.x = problem.x.tolist()
+        self.row_weight = _rationals(problem.row_weight)
+        self.label_weight = _rationals(problem.label_weight)
         self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
 
     def row(self, i: int) -> Row:
@@ -41,11 +46,12 @@ class Rows:
         problem = self.problem
         case = problem.case
         row = Row(
-            x=problem.x[i].tolist(),
+            x=self.x[i],
+            plain=self.plain[i],
             where=self.everywhere if case.where is None else problem.where[i].tolist(),
             t={},
             b={},
-            weight=exactly(problem.row_weight.item(i)),
+            weight=self.row_weight[i],
             gathered=self.index,
             policy=problem.policy,
             clip=self.clip,
@@ -56,7 +62,7 @@ class Rows:
         if case.target_form is TargetForm.LOG_DISTRIBUTION:
             row.log_t = problem.base[i].tolist()
         elif self.index and not case.label_smoothing and not self.binary:
-            weight = row.weight * exactly(problem.label_weight.item(i))
+            weight = row.weight * self.label_weight[i]
             if weight != 0:
                 row.t[self._labels[i]] = weight
         else:
@@ -72,7 +78,6 @@ class Rows:
     def _weigh(self, i: int, row: Row) -> None:
         """Fill in t and b: the smoothed target times every weight."""
         assert self.problem.base is not None  # noqa: S101 - losses with a target only
-        label_weight = exactly(self.problem.label_weight.item(i))
         smoothed = self.problem.case.label_smoothing != 0
         for j, value in enumerate(self.problem.base[i].tolist()):
             # What smoothing gives to a masked class is dropped; a target that was there before it is not.
@@ -83,7 +88,7 @@ class Rows:
                 t = self.keep * t + self.share
             weight = row.weight
             if self.class_weight is not None:
-                weight *= label_weight if self.one_weight else self.class_weight[j]
+                weight *= self.label_weight[i] if self.one_weight else self.class_weight[j]
             if self.binary and t != 1:
                 row.b[j] = weight * (ONE - t)
             if self.pos_weight is not None:
@@ -121,10 +126,12 @@ def _bounds(case: Case, high: float) -> tuple[float, float]:
     return low, top
 
 
-def _clip(case: Case, policy: Policy) -> tuple[float, float] | None:
+def clip_range(case: Case, policy: Policy) -> tuple[float, float] | None:
+    """Return the bounds that a policy clips probabilities to; None if it does not."""
     if case.form is not Form.PROBABILITIES:
         return None
     high = 1.0 if case.loss is Loss.KL_DIVERGENCE else 1.0 - CLIP
     if policy.probability_range == "clipped":
         return CLIP, high
-    return _bounds(case, high) if policy.probability_range == "clipped_in_dtype" else None
+    in_dtype = policy.probability_range in ("clipped_in_dtype", "clipped_and_log_clamped")
+    return _bounds(case, high) if in_dtype else None

@@ -20,12 +20,12 @@ CE, BCE, KL = Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIV
 
 
 def _normal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
-    return g.normal(0, 3, shape)
+    return np.asarray(g.normal(0, 3, shape))
 
 
 def _huge(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     top = {"float64": 1e300, "float16": 6e4}.get(fmt.name, 1e38)
-    return np.where(g.random(shape) < 0.5, top, -top) * g.choice([1.0, 0.5, 1e-3], shape)
+    return np.asarray(np.where(g.random(shape) < 0.5, top, -top) * g.choice([1.0, 0.5, 1e-3], shape))
 
 
 def _subnormal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
@@ -53,7 +53,7 @@ def _masked(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa
 
 
 def _offset(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
-    return g.choice([1e4, -3e4, 2.0**12]) + np.round(g.normal(0, 40, shape))
+    return np.asarray(g.choice([1e4, -3e4, 2.0**12]) + np.round(g.normal(0, 40, shape)))
 
 
 def _confident(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
@@ -136,7 +136,7 @@ def _target(g: Generator, form: TargetForm, shape: tuple[int, ...], axis: int) -
     if form is TargetForm.BINARY:
         return g.choice([0.0, 1.0, 0.5, 0.3], shape)
     if form is TargetForm.LOG_DISTRIBUTION:
-        return -g.exponential(2, shape) * g.choice([0.0, 1.0, 1.0, 30.0], shape)
+        return np.asarray(-g.exponential(2, shape) * g.choice([0.0, 1.0, 1.0, 30.0], shape))
     t = np.where(g.random(shape) < 0.3, 0.0, g.random(shape))
     return t if g.random() < 0.3 else t / np.maximum(t.sum(axis=axis, keepdims=True), 0.25)
 

@@ -5,7 +5,7 @@ Every operation is its Taylor series cut after the linear term. Nothing here kno
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,10 @@ from mpmath import mp, mpf
 mp.dps = 400
 """Enough for log(exp(x) / sum of exp) to keep 80 digits of a loss of 1e-320."""
 
-EMPTY: Mapping[Hashable, Any] = {}
+Index = tuple[int, ...]
+"""Which entry of the prediction an input is."""
+
+EMPTY: Mapping[Index, Any] = {}
 
 
 def number(x: Any) -> Any:
@@ -27,7 +30,7 @@ class Dual:
     """A value and its first derivatives by the inputs that it depends on."""
 
     a: Any
-    b: Mapping[Hashable, Any] = field(default_factory=dict)
+    b: Mapping[Index, Any] = field(default_factory=dict)
 
     def __add__(self, other: Dual) -> Dual:
         return Dual(self.a + other.a, _merge(self.b, other.b, mpf(1)))
@@ -56,11 +59,11 @@ class Dual:
         return Dual(self.a * factor, _scaled(self.b, factor))
 
 
-def _scaled(b: Mapping[Hashable, Any], factor: Any) -> dict[Hashable, Any]:
+def _scaled(b: Mapping[Index, Any], factor: Any) -> dict[Index, Any]:
     return {key: v * factor for key, v in b.items()}
 
 
-def _merge(b: Mapping[Hashable, Any], other: Mapping[Hashable, Any], factor: Any) -> Mapping[Hashable, Any]:
+def _merge(b: Mapping[Index, Any], other: Mapping[Index, Any], factor: Any) -> Mapping[Index, Any]:
     if not other:
         return b
     result = dict(b)
@@ -77,7 +80,7 @@ def constant(x: Any) -> Dual:
 def total(numbers: list[Dual]) -> Dual:
     """Return a sum; derivatives are collected once."""
     value = mp.fsum([n.a for n in numbers])
-    slopes: dict[Hashable, Any] = {}
+    slopes: dict[Index, Any] = {}
     for n in numbers:
         for key, v in n.b.items():
             slopes[key] = slopes[key] + v if key in slopes else v

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dual import Dual, constant, number, total
+from dual import Dual, Index, constant, number, total
 from mpmath import mp, mpf
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.policy import Policy
 
-Index = tuple[int, ...]
 NEVER = constant(0)
 DIVISOR = number(np.float32(1e-12))
 

@@ -57,6 +57,8 @@ INDEX = [
     ([INF, INF, 0],     0,     {"infinite_logit": "limit"},      NAN,        NANS),
     ([INF, -INF, 0],    0,     {"infinite_logit": "limit"},      0,          NANS),
     ([INF, NAN, 0],     0,     {"infinite_logit": "limit"},      NAN,        NANS),
+    ([INF, 0, 0],       0,     {"infinite_logit": "as_difference"}, NAN,     NANS),
+    ([INF, 0, 0],       1,     {"infinite_logit": "as_difference"}, INF,     NANS),
     # an index target is looked up, so no class is ever multiplied by 0
     ([-INF, 0, 0],      1,     {"zero_times_infinity": "nan"},   LN2,        [0, -0.5, 0.5]),
     # a label that is not a class
@@ -97,6 +99,8 @@ DISTRIBUTIONS = [
     ([NAN, 0, 0],       [0, 1, 0],       {},                               NAN,        NANS),
     ([INF, 0, 0],       [1, 0, 0],       {"infinite_logit": "limit"},      0,          NANS),
     ([INF, 0, 0],       [0.5, 0.5, 0],   {"infinite_logit": "limit"},      INF,        NANS),
+    ([INF, 0, 0],       [0.5, 0.5, 0],   {"infinite_logit": "as_difference"}, NAN,     NANS),
+    ([INF, 0, 0],       [0, 0, 0],       {"infinite_logit": "as_difference"}, 0,       NANS),
 ]  # fmt: skip
 
 
@@ -129,7 +133,7 @@ LIKELIHOODS = [
     (PROBABILITIES, [0, 0.5, 0.5],    [1, 0, 0],      {},                                   INF,     [-INF, 0, 0]),
     (PROBABILITIES, [0, 1, 0],        [0, 1, 0],      {},                                   0,       [0, -1, 0]),
     (PROBABILITIES, [2, 1, 1],        [1, 0, 0],      {},                                   -LN2,    [-0.5, 0, 0]),
-    (PROBABILITIES, [2, 1, 1],        [1, 0, 0],      {"probability_sum": "renormalised"},  LN2,     [-0.25, 0.25, 0.25]),
+    (PROBABILITIES, [2, 1, 1],        [1, 0, 0],      {"probability_sum": "renormalised"},  LN2,   [-0.25, 0.25, 0.25]),
     (PROBABILITIES, [0, 0, 0],        [1, 0, 0],      {"probability_sum": "renormalised"},  NAN,     NANS),
     (PROBABILITIES, [NAN, 0.5, 0.5],  [0, 1, 0],      {},                                   NAN,     NANS),
     (PROBABILITIES, [INF, 0.5, 0.5],  [0, 1, 0],      {},                                   NAN,     NANS),
@@ -231,6 +235,9 @@ FUNCTIONS = [
     (Loss.SOFTMAX,          [-INF] * 3,          {},                           [NANS],            NANS),
     (Loss.SOFTMAX,          [INF, 0, 0],         {},                           [NANS],            NANS),
     (Loss.SOFTMAX,          [INF, 0, 0],         {"infinite_logit": "limit"},  [[1, 0, 0]],       NANS),
+    (Loss.SOFTMAX,          [INF, 0, 0],         {"infinite_logit": "as_difference"}, [[NAN, 0, 0]], NANS),
+    (Loss.LOG_SOFTMAX,      [INF, 0, 0],         {"infinite_logit": "as_difference"}, [[NAN, -INF, -INF]], NANS),
+    (Loss.ENTROPY,          [INF, 0, 0],         {"infinite_logit": "as_difference"}, NAN,        NANS),
     (Loss.LOG_SOFTMAX,      [-INF, 0, 0],        {},                           [[-INF, -LN2, -LN2]], [1, -0.5, -0.5]),
     (Loss.LOG_SOFTMAX,      [INF, 0, 0],         {"infinite_logit": "limit"},  [[0, -INF, -INF]], NANS),
     (Loss.ENTROPY,          [0, 0, 0],           {},                           LN3,               [0, 0, 0]),

@@ -23,6 +23,7 @@ class Row:
     Attributes:
         x: the prediction of each class.
         where: whether each class takes part.
+        plain: whether all do and no number is infinite or NaN.
         t: the weighted target of each class; of a binary loss the weight a of the positive term. Zeros left out.
         b: the weight of the negative term of a binary loss. Zeros left out.
         log_t: the target as log-probabilities, for a KL divergence that is given them.
@@ -35,6 +36,7 @@ class Row:
 
     x: Sequence[float]
     where: Sequence[bool]
+    plain: bool
     t: dict[int, fmpq]
     b: dict[int, fmpq]
     weight: fmpq

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from flint import arb, fmpq
 
 from lossconform.reference.losses.row import Family, Number, Row
-from lossconform.reference.real import ZERO, Real, rational, total
+from lossconform.reference.real import ONE, ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
 ZERO_BALL, ONE_BALL = arb(0), arb(1)
@@ -44,6 +44,14 @@ class Parts:
             return Real(ZERO)
         return Real(fmpq(1, len(self.active))) if self.tied else Real(ZERO, e / self.total, 1)
 
+    def multiple(self, factor: fmpq, n: int) -> list[Real]:
+        """Return the factor times the softmax of each of n classes."""
+        if factor == 0 or self.tied:
+            share = Real(factor / max(len(self.active), 1))
+            return [share if j in self.e else Real(ZERO) for j in range(n)]
+        ball, sign = arb(factor) / self.total, 1 if factor > 0 else -1
+        return [Real(ZERO, self.e[j] * ball, sign) if j in self.e else Real(ZERO) for j in range(n)]
+
 
 def parts(row: Row) -> Parts:
     """Return the softmax of a row, computed once."""
@@ -55,21 +63,26 @@ def parts(row: Row) -> Parts:
 
 def _parts(row: Row) -> Parts:
     x = row.x
-    active = [i for i, taken in enumerate(row.where) if taken and x[i] != -INF]
-    values = [x[i] for i in active]
-    if not active or any(map(math.isnan, values)):
-        return Parts(special=NAN)
+    active: Sequence[int] = range(len(x))
+    values = x
+    if not row.plain:
+        active = [i for i, taken in enumerate(row.where) if taken and x[i] != -INF]
+        values = [x[i] for i in active]
+        if not active or any(map(math.isnan, values)):
+            return Parts(special=NAN)
     highest = max(values)
     top = active[values.index(highest)]
     if highest == INF:
         alone = values.count(INF) == 1
-        return Parts(special=top if alone and row.policy.infinite_logit == "limit" else NAN)
+        return Parts(special=top if alone and row.policy.infinite_logit != "nan" else NAN)
     if min(values) == highest:
         k = len(active)
         return Parts(None, top, active, dict.fromkeys(active, ONE_BALL), arb(k - 1), arb(k), tied=True)
     m = arb(highest)
-    e = {i: (arb(v) - m).exp() for i, v in zip(active, values, strict=True) if i != top}
-    rest = sum(e.values(), ZERO_BALL)
+    balls = [(arb(v) - m).exp() for v in values]
+    balls[values.index(highest)] = ZERO_BALL
+    rest = sum(balls, ZERO_BALL)
+    e = dict(zip(active, balls, strict=True))
     e[top] = ONE_BALL
     return Parts(None, top, active, e, rest, rest + 1)
 
@@ -102,7 +115,8 @@ def cross_entropy(row: Row) -> list[Number]:
     if row.policy.zero_times_infinity == "nan" and not row.gathered and _zero_times_infinity(row):
         return [NAN]
     if q.special is not None:
-        return [_own_loss(row) if set(row.t) <= {q.special} else INF]
+        own = _own_loss(row) if q.special in row.t else Real(ZERO)
+        return [INF if isinstance(own, Real) and set(row.t) - {q.special} else own]
     mass, gap = ZERO, ZERO
     for i, t in row.t.items():
         if not row.where[i] or row.x[i] == -INF:
@@ -124,7 +138,10 @@ def cross_entropy_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     mass = row.weight if row.policy.target_sum == "assumed_one" else sum(row.t.values(), ZERO)
     if q.special is not None:
         return [NAN] * n
-    return [_difference(q, j, mass, row.t.get(j, ZERO)).times(factor) for j in range(n)]
+    result: list[Number] = list(q.multiple(mass * factor, n))
+    for j, t in row.t.items():
+        result[j] = _difference(q, j, mass, t).times(factor)
+    return result
 
 
 def _difference(q: Parts, j: int, mass: fmpq, t: fmpq) -> Real:
@@ -137,11 +154,9 @@ def _difference(q: Parts, j: int, mass: fmpq, t: fmpq) -> Real:
     if q.tied:
         return total([q.p(j).times(mass), Real(-t)])
     e = q.e.get(j)
-    if e is None:
+    if e is None or mass == 0:
         return Real(-t)
     others = q.rest if j == q.top else q.rest + (1 - e)
-    if mass == 0:
-        return Real(-t)
     if mass == t:
         return Real(ZERO, others / q.total, 1).times(-t)
     return Real(ZERO, ((mass - t) * e - t * others) / q.total)
@@ -163,7 +178,8 @@ def log_sum_exp(row: Row) -> list[Number]:
 def log_sum_exp_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     """Return p_j."""
     q = parts(row)
-    return [NAN if q.special is not None else q.p(j).times(factors[0]) for j in range(len(row.x))]
+    n = len(row.x)
+    return [NAN] * n if q.special is not None else list(q.multiple(factors[0], n))
 
 
 def softmax(row: Row) -> list[Number]:
@@ -172,8 +188,10 @@ def softmax(row: Row) -> list[Number]:
     if isinstance(q.special, float):
         return [NAN] * len(row.x)
     if q.special is not None:
-        return [Real(fmpq(int(j == q.special))) for j in range(len(row.x))]
-    return [q.p(j) for j in range(len(row.x))]
+        # As exp(x - LSE): 1 for the infinite logit under the limit, and NaN where that difference is taken as it is.
+        own = NAN if row.policy.infinite_logit == "as_difference" else Real(ONE)
+        return [own if j == q.special else Real(ZERO) for j in range(len(row.x))]
+    return list(q.multiple(ONE, len(row.x)))
 
 
 def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
@@ -247,7 +265,7 @@ def entropy(row: Row) -> list[Number]:
     """Return -sum p_i log p_i of the softmax, as log S + sum p_i (m - x_i)."""
     q = parts(row)
     if q.special is not None:
-        return [NAN if isinstance(q.special, float) else Real(ZERO)]
+        return [NAN if isinstance(q.special, float) else _own_loss(row)]
     spread = _combine({i: _gap(row, q, i) for i in q.active}, q)
     return [total([q.log_total(), Real(ZERO, spread, 1) if spread is not None else Real(ZERO)])]
 
