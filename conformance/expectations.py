@@ -21,7 +21,7 @@ from lossconform.adapters import version
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.judge import Judgement
-from lossconform.reference.case import Case, Form, Reduction, TargetForm
+from lossconform.reference.case import Array, Case, Form, Reduction, TargetForm
 from lossconform.reference.grades import LABELS, Grade
 from lossconform.reference.serial import case_from_json
 
@@ -34,6 +34,31 @@ def _range(case: Case) -> float:
 
 def _soft(case: Case) -> bool:
     return case.target_form in (TargetForm.DISTRIBUTION, TargetForm.ONE_HOT)
+
+
+def _below(case: Case, bound: float, *, target: bool = False) -> bool:
+    """Whether a probability of the prediction, or of the target if asked, is below a bound."""
+    arrays = [case.prediction] if case.form is Form.PROBABILITIES else []
+    if target and _soft(case) and case.target is not None:
+        arrays.append(case.target)
+    return any(bool((array.astype(np.float64) < bound).any()) for array in arrays)
+
+
+def _labels_in_dtype(case: Case) -> tuple[Array, Array]:
+    """Return index labels, and the same after a round trip through the prediction's dtype."""
+    if case.target_form is not TargetForm.INDEX or case.target is None:
+        return np.zeros(0), np.zeros(0)
+    return case.target, case.target.astype(case.prediction.dtype).astype(np.float64)
+
+
+def _label_changed(case: Case) -> bool:
+    labels, cast = _labels_in_dtype(case)
+    return bool((labels != cast).any())
+
+
+def _label_lost(case: Case) -> bool:
+    labels, cast = _labels_in_dtype(case)
+    return bool(((labels < case.classes) & (cast >= case.classes)).any())
 
 
 FACTS: dict[str, Callable[[Case], bool]] = {
@@ -50,6 +75,15 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "not reduced": lambda case: case.reduction is Reduction.NONE,
     "where": lambda case: case.where is not None,
     "label smoothing": lambda case: case.label_smoothing > 0,
+    "mean": lambda case: case.reduction in (Reduction.MEAN, Reduction.WEIGHTED_MEAN),
+    "class axis not last": lambda case: case.class_axis != case.prediction.ndim - 1,
+    "label not in dtype": _label_changed,
+    "label beyond the classes in dtype": _label_lost,
+    "probability of 1": lambda case: case.form is Form.PROBABILITIES and bool((case.prediction == 1).any()),
+    "probability below 2^-15": lambda case: _below(case, 2.0**-15),
+    "probability below 2^-7": lambda case: _below(case, 2.0**-7),
+    "probability or target below 2^-7": lambda case: _below(case, 2.0**-7, target=True),
+    "probability or target below 1e-7": lambda case: _below(case, 1e-7, target=True),
     "probability at an end": lambda case: bool(np.isin(case.prediction.astype(np.float64), (0.0, 1.0)).any()),
 }
 """The closed list of facts about a case that an expectation may ask for."""
