@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS, Format, dtype_of, neighbours
-from lossconform.reference.policy import Policy
+from lossconform.reference.policy import CHOICES, Policy
 
 Fill = Callable[[Generator, tuple[int, ...], Format], Array]
 SHAPES = ((1, 1), (1, 2), (2, 3), (3, 4), (2, 5))
@@ -119,10 +119,9 @@ def _policy(draw: DrawFn, loss: Loss, form: Form) -> Policy:
         **POLICIES.get(loss, {}),
     }
     if form is Form.PROBABILITIES:
-        ranges = ("as_given", "clipped", "clipped_in_dtype")
-        choices["probability_range"] = (*ranges, "log_clamped") if loss is BCE else ranges
+        choices["probability_range"] = tuple(CHOICES["probability_range"])
         if loss is CE:
-            choices["probability_sum"] = ("as_given", "renormalised")
+            choices["probability_sum"] = tuple(CHOICES["probability_sum"])
     return Policy(**{name: draw(st.sampled_from(list(values))) for name, values in choices.items()})
 
 
@@ -198,7 +197,7 @@ def questions(draw: DrawFn, loss: Loss, form: Form) -> tuple[Case, Policy]:
             fields["target"] = fields["target"].astype(dtype_of(fmt.name))
     _options(draw, g, loss, form, target, fields)
     policy = _policy(draw, loss, form)
-    if policy.probability_range == "log_clamped":  # its slope at 0 and 1 is in the table of special values
+    if "log_clamped" in policy.probability_range:  # its slope at 0 and 1 is in the table of special values
         x = np.where((x == 0) | (x == 1), 0.75, x).astype(dtype_of(fmt.name))
         fields["prediction"] = np.where((x == 0) | (x == 1), x.dtype.type(0.75), x)
     if draw(st.booleans()):

@@ -72,8 +72,13 @@ class Reader:
         return {"nan": "nan", "zero": "ignored"}[rule], -1
 
     def is_ignored(self, row: Index) -> bool:
-        """Whether a row counts for nothing."""
+        """Whether a row is 0, and so is its slope."""
         return self.case.target_form is TargetForm.INDEX and self.label(row)[0] == "ignored"
+
+    def is_counted(self, row: Index) -> bool:
+        """Whether a mean counts a row: unless it has the ignored index."""
+        case = self.case
+        return case.target_form is not TargetForm.INDEX or int(case.target[row]) != case.ignore_index  # type: ignore[index]
 
     def row_weight(self, row: Index) -> Any:
         """The weight of a row."""
@@ -124,7 +129,8 @@ def probability_limits(reader: Reader) -> tuple[Any, Any] | None:
     high = 1.0 if case.loss is Loss.KL_DIVERGENCE else 1.0 - 1e-7
     if reader.policy.probability_range == "clipped":
         return number(1e-7), number(high)
-    return bounds(case, high) if reader.policy.probability_range == "clipped_in_dtype" else None
+    in_dtype = reader.policy.probability_range in ("clipped_in_dtype", "clipped_and_log_clamped")
+    return bounds(case, high) if in_dtype else None
 
 
 def log_sum(reader: Reader, row: Index) -> Dual:
@@ -170,7 +176,11 @@ def cross_entropy(reader: Reader, row: Index) -> Dual:
         if reader.policy.probability_sum == "renormalised":
             scale = total(q)
             q = [v / scale for v in q]
-        losses = {j: negative_log(clip(v, probability_limits(reader))) for j, v in enumerate(q)}
+        q = [clip(v, probability_limits(reader)) for v in q]
+        if reader.policy.probability_sum == "renormalised_last":
+            scale = total(q)
+            q = [v / scale for v in q]
+        losses = {j: negative_log(v) for j, v in enumerate(q)}
     return total([losses[j].times(t[j]) for j in t if t[j] != 0])
 
 
@@ -187,7 +197,7 @@ def assumed_one(reader: Reader, row: Index) -> Dual:
 def binary(reader: Reader, row: Index, j: int) -> Dual:
     """-w (pos t log p + (1 - t) log(1 - p)) for one element."""
     case, x = reader.case, reader.x(row, j)
-    clamped = case.form is Form.PROBABILITIES and reader.policy.probability_range == "log_clamped"
+    clamped = case.form is Form.PROBABILITIES and "log_clamped" in reader.policy.probability_range
     if case.form is Form.LOGITS:
         # The two probabilities of the logistic model, each without 1 - p: exp(-z) / (1 + exp(-z)) is the other one.
         e = x.times(-1).exp()
@@ -204,7 +214,7 @@ def binary(reader: Reader, row: Index, j: int) -> Dual:
     weight = reader.class_weight(row, j)
     result = total(terms).times(weight) if weight else constant(0)
     if clamped:
-        product = x.a * (1 - x.a)
+        product = p.a * q.a
         ratio = product / max(product, DIVISOR)
         return Dual(result.a, {key: v * ratio for key, v in result.b.items()})
     return result
@@ -262,7 +272,7 @@ def denominator(reader: Reader, entries: int) -> Any:
         Reduction.WEIGHTED_MEAN: "sample_weights",
     }[case.reduction]
     everyone = list(reader.batch())
-    kept = [row for row in everyone if not reader.is_ignored(row)]
+    kept = [row for row in everyone if reader.is_counted(row)]
     if kind == "one":
         return mpf(1)
     if kind == "batch":
@@ -272,7 +282,8 @@ def denominator(reader: Reader, entries: int) -> Any:
     weights = [reader.row_weight(row) for row in kept]
     if kind == "weights" and case.class_weight is not None and case.target_form is TargetForm.INDEX:
         labels = [reader.label(row)[1] for row in kept]
-        weights = [w * number(case.class_weight[j]) for w, j in zip(weights, labels, strict=True)]
+        own = [number(case.class_weight[j]) if j >= 0 else mpf(1) for j in labels]
+        weights = [w * v for w, v in zip(weights, own, strict=True)]
     return mp.fsum(weights) * entries
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from flint import arb, fmpq
 
 from lossconform.reference.losses.row import Family, Number, Row, infinite
-from lossconform.reference.real import ZERO, Real, rational, special, total
+from lossconform.reference.real import ONE, ZERO, Real, rational, special, total
 
 NAN, INF = math.nan, math.inf
 
@@ -38,6 +38,10 @@ def negative_log_likelihood_gradient(row: Row, factors: Sequence[fmpq]) -> list[
     return [Real(-row.t.get(j, ZERO) * factors[0]) for j in range(len(row.x))]
 
 
+STEPS = {"as_given": ("clip",), "renormalised": ("divide", "clip"), "renormalised_last": ("clip", "divide")}
+"""What is done to a row of probabilities, in order, for each way to treat its sum."""
+
+
 def _read(row: Row) -> tuple[list[fmpq], list[bool], fmpq] | None:
     """Return the probabilities as the policies have them, which were left unclipped, and what they were divided by.
 
@@ -45,21 +49,17 @@ def _read(row: Row) -> tuple[list[fmpq], list[bool], fmpq] | None:
     """
     if not all(math.isfinite(v) for v in row.x):
         return None
-    q = [rational(v) for v in row.x]
-    scale = fmpq(1)
-    if row.policy.probability_sum == "renormalised":
-        scale = sum(q, ZERO)
-        if scale == 0:
-            return None
-        q = [v / scale for v in q]
-    if row.clip is None:
-        return q, [True] * len(q), scale
-    low, high = rational(row.clip[0]), rational(row.clip[1])
-    inside = [low <= v <= high for v in q]
-    q = [min(max(v, low), high) for v in q]
-    if row.policy.probability_sum == "renormalised_last":
-        scale = sum(q, ZERO)
-        q = [v / scale for v in q]
+    q, inside, scale = [rational(v) for v in row.x], [True] * len(row.x), ONE
+    for step in STEPS[row.policy.probability_sum]:
+        if step == "divide":
+            scale = sum(q, ZERO)
+            if scale == 0:
+                return None
+            q = [v / scale for v in q]
+        elif row.clip is not None:
+            low, high = rational(row.clip[0]), rational(row.clip[1])
+            inside = [low <= v <= high for v in q]
+            q = [min(max(v, low), high) for v in q]
     return q, inside, scale
 
 
