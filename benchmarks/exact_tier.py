@@ -1,7 +1,7 @@
 """Logits per second of the exact tier on softmax cross-entropy, beside NumPy's float64 log-sum-exp and mpmath.
 
-Run: python benchmarks/exact_tier.py [--seconds 1]. Medians of as many repeats as fit; everything on one core, in one
-process, on the same rows.
+Run: python benchmarks/exact_tier.py [--seconds 1]. Medians of processor time over as many repeats as fit; everything on
+one core, in one process, on the same rows.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def mpmath_loss(x: list[list[float]], labels: list[int]) -> list[object]:
 
 
 def median(call: Callable[[], object], seconds: float) -> float:
-    """Return the median time of a call, repeated for about that many seconds, at least three times."""
+    """Return the median processor time of a call, repeated for about that many seconds, at least three times."""
     call()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return statistics.median(times)
 
 

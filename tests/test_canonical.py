@@ -74,6 +74,14 @@ def test_the_batch_is_the_first_axis_whatever_it_is(axis: int) -> None:
     assert canonical(case, Policy()).denominator == 2
 
 
+def test_a_label_that_is_silently_0_counts_in_a_mean() -> None:
+    case = INDEX.replace(target=np.array([0, -1, -100, 3]))
+    silent = Policy(negative_label="zero", label_too_large="zero", mean_denominator="kept")
+    assert canonical(case, silent).denominator == 3
+    weights = canonical(case, silent.replace(mean_denominator="weights"))  # a label that is no class weighs 1
+    assert weights.denominator == Fraction(1) + Fraction(1, 2) + 4
+
+
 def test_nothing_to_divide_by() -> None:
     ignored = INDEX.replace(target=np.full(4, -100))
     assert canonical(ignored, Policy(mean_denominator="kept")).denominator is None

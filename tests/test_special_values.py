@@ -135,6 +135,8 @@ LIKELIHOODS = [
     (PROBABILITIES, [2, 1, 1],        [1, 0, 0],      {},                                   -LN2,    [-0.5, 0, 0]),
     (PROBABILITIES, [2, 1, 1],        [1, 0, 0],      {"probability_sum": "renormalised"},  LN2,   [-0.25, 0.25, 0.25]),
     (PROBABILITIES, [0, 0, 0],        [1, 0, 0],      {"probability_sum": "renormalised"},  NAN,     NANS),
+    (PROBABILITIES, [2, 1, 1],        [1, 0, 0], {"probability_sum": "renormalised_last"}, LN2, [-0.25, 0.25, 0.25]),
+    (PROBABILITIES, [0, 0, 0],        [1, 0, 0],      {"probability_sum": "renormalised_last"}, NAN, NANS),
     (PROBABILITIES, [NAN, 0.5, 0.5],  [0, 1, 0],      {},                                   NAN,     NANS),
     (PROBABILITIES, [INF, 0.5, 0.5],  [0, 1, 0],      {},                                   NAN,     NANS),
     # a negative probability has no logarithm; the slope is still that of the formula
