@@ -83,7 +83,10 @@ def test_lists(what: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_importing_loads_neither_pytest_nor_a_framework() -> None:
     heavy = "pytest", "torch", "tensorflow", "keras", "jax"
-    code = f"import sys, lossconform.reference.exact, lossconform.adapters; print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        "import sys, lossconform.reference.exact, lossconform.adapters\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
