@@ -153,6 +153,10 @@ class Engine(ABC):
     def imports(self) -> list[str]:
         """Return the source lines that a snippet begins with."""
 
+    def name(self, dotted: str) -> str:
+        """Return how a snippet writes a dotted name, given what it imports."""
+        return dotted
+
     @abstractmethod
     def tensor_source(self, array: Array) -> str:
         """Return an expression that makes the tensor again, exactly."""
@@ -215,9 +219,9 @@ class Framework:
         lines = [f"import os\nos.environ[{name!r}] = {value!r}" for name, value in self.environment.items()]
         lines += [*self.engine.imports(), ""]
         lines += [f"{name} = {source(array)}" for name, array in call.tensors.items()]
-        target = call.function
+        target = self.engine.name(call.function)
         if call.init is not None:
-            lines.append(f"loss_object = {call.function}({_keywords(call.init, source)})")
+            lines.append(f"loss_object = {target}({_keywords(call.init, source)})")
             target = "loss_object"
         shown = {n: _Name(n) if isinstance(v, np.ndarray) else v for n, v in call.arguments.items()}
         lines += [

@@ -110,36 +110,39 @@ class TensorFlowEngine(Engine):
         return step
 
     def imports(self) -> list[str]:
-        return ["import numpy", "import tensorflow"]
+        return ["import numpy as np", "import tensorflow as tf"]
+
+    def name(self, dotted: str) -> str:
+        return dotted.replace("tensorflow.", "tf.", 1) if dotted.startswith("tensorflow.") else dotted
 
     def tensor_source(self, array: Array) -> str:
-        dtype = f"tensorflow.{array.dtype.name}"
+        dtype = f"tf.{array.dtype.name}"
         if array.size == 0:
             # Nested lists do not tell the axes after an empty one.
-            return f"tensorflow.zeros({array.shape!r}, dtype={dtype})"
+            return f"tf.zeros({array.shape!r}, dtype={dtype})"
         numbers = list_source(array)
         if array.dtype == BFLOAT16:
             # From a list, TensorFlow goes through float32 and flushes subnormals to zero.
-            return f"tensorflow.constant(numpy.array({numbers}, dtype={dtype}.as_numpy_dtype))"
-        return f"tensorflow.constant({numbers}, dtype={dtype})"
+            return f"tf.constant(np.array({numbers}, dtype={dtype}.as_numpy_dtype))"
+        return f"tf.constant({numbers}, dtype={dtype})"
 
     def run_source(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> list[str]:
         names = ", ".join(f"{name}={name}" for name in call.tensors)
         options = "".join(f", {name}={value!r}" for name, value in DECORATORS.get(mode, {}).items())
         if not gradient:
-            compiled = [] if mode == "eager" else [f"loss = tensorflow.function(loss{options})"]
+            compiled = [] if mode == "eager" else [f"loss = tf.function(loss{options})"]
             return [*compiled, f"value = loss({names})", SHOW.format(name="value")]
         upstream = {} if cotangent is None else {"cotangent": cotangent}
         parameters = ", ".join([*call.tensors, *upstream])
         return [
             *(f"{name} = {self.tensor_source(array)}" for name, array in upstream.items()),
             f"def step({parameters}):",
-            "    with tensorflow.GradientTape() as tape:",
+            "    with tf.GradientTape() as tape:",
             f"        tape.watch({call.prediction})",
             f"        value = loss({names})",
             f"    return value, tape.gradient({', '.join(['value', call.prediction, *upstream])})",
             "",
-            *([] if mode == "eager" else [f"step = tensorflow.function(step{options})"]),
+            *([] if mode == "eager" else [f"step = tf.function(step{options})"]),
             f"value, gradient = step({parameters})",
             SHOW.format(name="value"),
             SHOW.format(name="gradient"),

@@ -22,6 +22,7 @@ from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.judge import Judgement
 from lossconform.reference.case import Array, Case, Form, Reduction, TargetForm
+from lossconform.reference.formats import FORMATS
 from lossconform.reference.grades import LABELS, Grade
 from lossconform.reference.serial import case_from_json
 
@@ -71,6 +72,41 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
     "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
     "many classes": lambda case: case.classes >= 100,
+def _logit_flushed(case: Case) -> bool:
+    """Whether a logit is 0 or below the smallest normal number of the float32 or float64 it is computed in."""
+    tiny = min(case.format.tiny, FORMATS["float32"].tiny)
+    return case.form is Form.LOGITS and bool((np.abs(case.prediction.astype(np.float64)) < tiny).any())
+
+
+def _masked_negative(case: Case) -> bool:
+    """Whether a binary target of 0 has the logit -inf."""
+    if case.target_form is not TargetForm.BINARY or case.target is None:
+        return False
+    return bool((np.isneginf(case.prediction.astype(np.float64)) & (case.target.astype(np.float64) == 0)).any())
+
+
+def _perfect(case: Case) -> bool:
+    """Whether a probability of 0 or 1 equals its binary target."""
+    if case.target_form is not TargetForm.BINARY or case.target is None:
+        return False
+    p = case.prediction.astype(np.float64)
+    return bool((np.isin(p, (0.0, 1.0)) & (p == case.target.astype(np.float64))).any())
+
+
+def _ignored_nonfinite(case: Case) -> bool:
+    """Whether a row that is ignored holds NaN or an infinity."""
+    if case.target_form is not TargetForm.INDEX or case.target is None or case.ignore_index is None:
+        return False
+    bad = ~np.isfinite(case.prediction.astype(np.float64)).all(axis=case.class_axis)
+    return bool((bad & (case.target == case.ignore_index)).any())
+
+
+def _wrapped(case: Case) -> bool:
+    """Whether an index label is negative, but not below -C."""
+    labels, _ = _labels_in_dtype(case)
+    return bool(((labels < 0) & (labels >= -case.classes)).any())
+
+
     "reduced": lambda case: case.reduction is not Reduction.NONE,
     "not reduced": lambda case: case.reduction is Reduction.NONE,
     "where": lambda case: case.where is not None,
@@ -80,6 +116,12 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "label not in dtype": _label_changed,
     "label beyond the classes in dtype": _label_lost,
     "probability of 1": lambda case: case.form is Form.PROBABILITIES and bool((case.prediction == 1).any()),
+    "logit flushed to 0": _logit_flushed,
+    "logit of NaN or +inf": lambda case: bool((~(case.prediction.astype(np.float64) < np.inf)).any()),
+    "logit -inf for target 0": _masked_negative,
+    "non-finite ignored row": _ignored_nonfinite,
+    "label from -C to -1": _wrapped,
+    "perfect probability": _perfect,
     "probability below 2^-15": lambda case: _below(case, 2.0**-15),
     "probability below 2^-7": lambda case: _below(case, 2.0**-7),
     "probability or target below 2^-7": lambda case: _below(case, 2.0**-7, target=True),
@@ -121,6 +163,7 @@ class Expectation:
     link: str
     witness: Case
     dtypes: tuple[str, ...] = ()
+        varies: what else it depends on, such as the processor; its witness need not show it everywhere.
     modes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     grade: Grade | None = None
@@ -135,6 +178,7 @@ class Expectation:
         )
 
     def covers(self, case: Case, judgement: Judgement) -> bool:
+    varies: str = ""
         """Whether it explains what the judge found of a case."""
         if not all(FACTS[fact](case) for fact in self.facts):
             return False
@@ -148,7 +192,7 @@ class Expectation:
 
 
 REQUIRED = ("id", "targets", "loss_functions", "check", "versions", "reason", "link", "witness")
-OPTIONAL = ("dtypes", "modes", "facts", "grade")
+OPTIONAL = ("dtypes", "modes", "facts", "grade", "varies")
 
 
 def parse(text: str, name: str) -> list[Expectation]:

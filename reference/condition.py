@@ -270,7 +270,9 @@ def conditions(problem: Canonical) -> tuple[Condition, Condition]:
 def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
     case = problem.case
     tiny = FLUSHED * case.format.tiny
-    reach = max(1.0, float(np.max(factor, initial=0.0)))
+    # An entry of softmax that is flushed is multiplied by a difference of cotangents, or by their sum.
+    together = case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX)
+    reach = max(1.0, float(np.max(_sum(factor) if together else factor, initial=0.0)))
     return Condition(
         base=unrows(case, gradient.base + gradient.size),
         shift=unrows(case, gradient.shift),

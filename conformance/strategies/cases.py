@@ -98,10 +98,12 @@ OPTIONS: dict[str, Option] = {
 
 
 def where(draw: DrawFn, case: Case) -> Case:
-    """Mask classes, never all of a row, and never one that the target needs."""
+    """Mask classes, never all of a row, and never one that the target needs; of the first row the last class."""
     mask = array(draw, st.booleans(), case.prediction.shape, np.bool_)
     mask[..., 0] = True
-    if case.target is None:
+    mask[0, -1] = False
+    if case.target is None or case.loss is Loss.KL_DIVERGENCE:
+        # A masked term of a divergence is left out, whatever its target: only a target there makes the mask tell.
         return case.replace(where=mask)
     if case.target_form is TargetForm.INDEX:
         np.put_along_axis(mask, case.target[..., None], True, axis=-1)
