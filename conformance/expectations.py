@@ -45,6 +45,22 @@ def _below(case: Case, bound: float, *, target: bool = False) -> bool:
     return any(bool((array.astype(np.float64) < bound).any()) for array in arrays)
 
 
+def _at_the_bound(case: Case) -> bool:
+    """Whether a probability is 1 - 1e-7, rounded to the dtype."""
+    bound = np.float64(1 - 1e-7).astype(case.prediction.dtype)
+    return case.form is Form.PROBABILITIES and bool((case.prediction == bound).any())
+
+
+def _rounds_to_one(case: Case) -> bool:
+    """Whether a probability divided by the sum of its row is 1 to within rounding."""
+    if case.form is not Form.PROBABILITIES:
+        return False
+    x = case.prediction.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        quotient = x / x.sum(axis=case.class_axis, keepdims=True)
+    return bool((quotient >= 1 - 4 * case.format.unit_roundoff).any())
+
+
 def _labels_in_dtype(case: Case) -> tuple[Array, Array]:
     """Return index labels, and the same after a round trip through the prediction's dtype."""
     if case.target_form is not TargetForm.INDEX or case.target is None:
@@ -62,16 +78,6 @@ def _label_lost(case: Case) -> bool:
     return bool(((labels < case.classes) & (cast >= case.classes)).any())
 
 
-FACTS: dict[str, Callable[[Case], bool]] = {
-    "from logits": lambda case: case.form is Form.LOGITS,
-    "from probabilities": lambda case: case.form is Form.PROBABILITIES,
-    "index target": lambda case: case.target_form is TargetForm.INDEX,
-    "soft target": _soft,
-    "masked logits": lambda case: bool(np.isneginf(case.prediction.astype(np.float64)).any()),
-    "large logits": lambda case: _range(case) >= 8,
-    "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
-    "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
-    "many classes": lambda case: case.classes >= 100,
 def _logit_flushed(case: Case) -> bool:
     """Whether a logit is 0 or below the smallest normal number of the float32 or float64 it is computed in."""
     tiny = min(case.format.tiny, FORMATS["float32"].tiny)
@@ -107,6 +113,22 @@ def _wrapped(case: Case) -> bool:
     return bool(((labels < 0) & (labels >= -case.classes)).any())
 
 
+FACTS: dict[str, Callable[[Case], bool]] = {
+    "from logits": lambda case: case.form is Form.LOGITS,
+    "from probabilities": lambda case: case.form is Form.PROBABILITIES,
+    "index target": lambda case: case.target_form is TargetForm.INDEX,
+    "soft target": _soft,
+    "masked logits": lambda case: bool(np.isneginf(case.prediction.astype(np.float64)).any()),
+    "large logits": lambda case: _range(case) >= 8,
+    "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
+    "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
+    "logit flushed to 0": _logit_flushed,
+    "logit of NaN or +inf": lambda case: bool((~(case.prediction.astype(np.float64) < np.inf)).any()),
+    "logit -inf for target 0": _masked_negative,
+    "non-finite ignored row": _ignored_nonfinite,
+    "label from -C to -1": _wrapped,
+    "perfect probability": _perfect,
+    "many classes": lambda case: case.classes >= 100,
     "reduced": lambda case: case.reduction is not Reduction.NONE,
     "not reduced": lambda case: case.reduction is Reduction.NONE,
     "where": lambda case: case.where is not None,
@@ -116,12 +138,8 @@ def _wrapped(case: Case) -> bool:
     "label not in dtype": _label_changed,
     "label beyond the classes in dtype": _label_lost,
     "probability of 1": lambda case: case.form is Form.PROBABILITIES and bool((case.prediction == 1).any()),
-    "logit flushed to 0": _logit_flushed,
-    "logit of NaN or +inf": lambda case: bool((~(case.prediction.astype(np.float64) < np.inf)).any()),
-    "logit -inf for target 0": _masked_negative,
-    "non-finite ignored row": _ignored_nonfinite,
-    "label from -C to -1": _wrapped,
-    "perfect probability": _perfect,
+    "probability of 1 - 1e-7": _at_the_bound,
+    "quotient rounds to 1": _rounds_to_one,
     "probability below 2^-15": lambda case: _below(case, 2.0**-15),
     "probability below 2^-7": lambda case: _below(case, 2.0**-7),
     "probability or target below 2^-7": lambda case: _below(case, 2.0**-7, target=True),
@@ -152,6 +170,7 @@ class Expectation:
         facts: what all deviating cases have in common, from `FACTS`.
         grade: the worst grade it explains; None where it is not one of accuracy.
         witness: a case that shows it.
+        varies: what else it depends on, such as the processor; its witness need not show it everywhere.
     """
 
     id: str
@@ -163,10 +182,10 @@ class Expectation:
     link: str
     witness: Case
     dtypes: tuple[str, ...] = ()
-        varies: what else it depends on, such as the processor; its witness need not show it everywhere.
     modes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     grade: Grade | None = None
+    varies: str = ""
 
     def concerns(self, question: Question) -> bool:
         """Whether it is about a loss function, check, dtype and mode."""
@@ -178,7 +197,6 @@ class Expectation:
         )
 
     def covers(self, case: Case, judgement: Judgement) -> bool:
-    varies: str = ""
         """Whether it explains what the judge found of a case."""
         if not all(FACTS[fact](case) for fact in self.facts):
             return False

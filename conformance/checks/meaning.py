@@ -82,7 +82,7 @@ CHECKS = (
         group="accuracy",
         question="Does the answer have the dtype of the prediction?",
         applies=lambda contract: True,  # noqa: ARG005
-        cases=lambda contract, dtype: cases(contract, dtype),
+        cases=lambda contract, dtype: cases(contract, dtype, shapes=((2, 3),)),
         every_dtype=True,
         strict_dtype=True,
     ),

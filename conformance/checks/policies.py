@@ -125,7 +125,7 @@ def _smoothed(draw: DrawFn, contract: Contract, dtype: str, weighted: bool) -> C
 @st.composite
 def _probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw probabilities of 0, 1 and between, 0 and 1 where it hurts too."""
-    case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES]))
+    case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES], shapes=((2, 3),)))
     if contract.loss is Loss.BINARY_CROSS_ENTROPY:
         ends = array(draw, st.sampled_from([0.0, 1.0, 0.5]), case.prediction.shape, dtype)
         return case.replace(prediction=ends)
