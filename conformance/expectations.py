@@ -211,6 +211,7 @@ class Expectation:
 
 REQUIRED = ("id", "targets", "loss_functions", "check", "versions", "reason", "link", "witness")
 OPTIONAL = ("dtypes", "modes", "facts", "grade", "varies")
+LISTS = ("targets", "loss_functions", "dtypes", "modes", "facts")
 
 
 def parse(text: str, name: str) -> list[Expectation]:
@@ -219,6 +220,9 @@ def parse(text: str, name: str) -> list[Expectation]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ExpectationError(f"{name}: not TOML: {error}") from error
+    for key in data:
+        if key != "expectation":
+            raise ExpectationError(f"{name}: unknown table {key!r}; expected [[expectation]]")
     result = [_one(entry, f"{name}: expectation {i + 1}") for i, entry in enumerate(data.get("expectation", []))]
     ids = [e.id for e in result]
     for identifier in ids:
@@ -235,6 +239,9 @@ def _one(entry: dict[str, Any], where: str) -> Expectation:
         if field not in REQUIRED + OPTIONAL:
             raise ExpectationError(f"{where}: unknown field {field!r}; expected {', '.join(REQUIRED + OPTIONAL)}")
     where = f"{where} ({entry['id']})"
+    for field in LISTS:
+        if not isinstance(entry.get(field, []), list):
+            raise ExpectationError(f"{where}: {field} {entry[field]!r}; expected a list")
     _known(where, "check", [entry["check"]], CHECKS)
     _known(where, "facts", entry.get("facts", []), FACTS)
     grades = {label: grade for grade, label in LABELS.items()}
@@ -243,9 +250,12 @@ def _one(entry: dict[str, Any], where: str) -> Expectation:
     try:
         for spec in entry["versions"].values():
             SpecifierSet(spec)
+    except (InvalidSpecifier, AttributeError) as error:
+        raise ExpectationError(f"{where}: versions: {error}; expected {{ distribution = specifier }}") from error
+    try:
         witness = case_from_json(json.loads(entry["witness"]))
-    except (InvalidSpecifier, ValueError, TypeError) as error:
-        raise ExpectationError(f"{where}: {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ExpectationError(f"{where}: witness: {error}") from error
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in entry.items()
