@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,7 @@ from lossconform.reference.serial import array_to_json, case_to_json
 from lossconform.reports.model import Cell, Numbers, Observed, Record, Timing, Verdict, Witness
 from lossconform.reports.model import Grade as GradeName
 from lossconform.strategies.regimes import Regime, cotangent, fill, regimes
+from lossconform.strategies.strata import strata
 
 EAGER = "eager"
 """The mode in which a new shape costs nothing."""
@@ -111,7 +113,7 @@ def examine(framework: Framework, question: Question, expectations: list[Expecta
     if question.check.cases is None:
         _accuracy(framework, findings)
     else:
-        _meaning(framework, findings, question.check.cases(contract, question.dtype))
+        _meaning(framework, findings)
     return _conclude(framework, findings, started)
 
 
@@ -153,20 +155,54 @@ def _each(strategy: SearchStrategy[Case], examples: int, body: Callable[[Case], 
     drawn()
 
 
-def _meaning(framework: Framework, findings: Findings, strategy: SearchStrategy[Case]) -> None:
+def _meaning(framework: Framework, findings: Findings) -> None:
+    """Go through the strata of a check of meaning; keep the smallest failing look."""
     question = findings.question
+    check, contract = question.check, question.function.contract
+    assert check.cases is not None  # noqa: S101 - a check of meaning
+    narrowed = strata(contract, question.profile.examples, check.applies)
+    examples = -(-question.profile.examples // len(narrowed))
+    # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
+    # tell the least: a check of a policy sees every case before one is shrunk.
+    identifies = check.policy is not None
+    failing: SearchStrategy[Case] | None = None
+    for one in narrowed:
+        strategy = check.cases(one, question.dtype)
+        found = _first(framework, question, findings, strategy, examples, to_the_end=identifies)
+        if found is not None and failing is None:
+            failing, findings.failure = strategy, found
+            if not identifies:
+                return
+    if failing is not None:
+        again = Findings(question, findings.expectations)
+        findings.failure = _first(framework, question, again, failing, examples) or findings.failure
+
+
+def _first(
+    framework: Framework,
+    question: Question,
+    findings: Findings,
+    strategy: SearchStrategy[Case],
+    examples: int,
+    *,
+    to_the_end: bool = False,
+) -> Look | None:
+    """Ask the cases of a strategy; return a look that deviates: the smallest, or the first if all are asked."""
+    failure: Look | None = None
 
     def body(case: Case) -> None:
+        nonlocal failure
         seen = look(framework, question, case)
-        if seen is not None and findings.note(seen):
-            findings.failure = seen
+        if seen is None or not findings.note(seen) or (to_the_end and failure is not None):
+            return
+        failure = seen
+        if not to_the_end:
             raise Deviation
 
-    try:
-        _each(strategy, question.profile.examples, body, shrink=True)
-    except (Deviation, FlakyFailure, Unsatisfiable):
-        # The failing look is kept: the last one is the smallest. Unsatisfiable leaves no case at all.
-        return
+    # The failing look is kept: the last one is the smallest. Unsatisfiable leaves no case at all.
+    with suppress(Deviation, FlakyFailure, Unsatisfiable):
+        _each(strategy, examples, body, shrink=not to_the_end)
+    return failure
 
 
 def _accuracy(framework: Framework, findings: Findings) -> None:

@@ -1,0 +1,270 @@
+"""Correct losses, the plain ones and unusual ones: every check must leave them alone.
+
+An unusual one is a correct class with methods replaced by others that mean the same, or with other policies, which its
+contract states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from lossconform.adapters.base import Framework, LossFunction
+from lossconform.adapters.miniatures import catalogue, evaluations
+from lossconform.adapters.miniatures.loss import NumpyLoss
+from lossconform.reference.case import Form, Loss, Reduction, TargetForm
+
+Patch = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """A correct loss.
+
+    Attributes:
+        id: its name in this module.
+        meaning: what is unusual about it.
+        loss: what it computes.
+        patch: the methods that are replaced.
+        policies: the policies it follows, and states.
+        features: what its contract takes, where that is less than the loss takes.
+        wide: whether it computes in float64.
+        hazards: the checks that find nonsense accepted in silence, as its contract states.
+    """
+
+    id: str
+    meaning: str
+    loss: Loss
+    patch: Patch = field(default_factory=lambda: MappingProxyType({}))
+    policies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    features: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    wide: bool = False
+    hazards: tuple[str, ...] = ()
+
+    def build(self) -> NumpyLoss:
+        """Return the callable."""
+        cls = type(self.id, (catalogue.CLASSES[self.loss],), dict(self.patch))
+        made: NumpyLoss = cls(wide=self.wide, **self.policies)
+        return made
+
+    def function(self) -> LossFunction:
+        """Return the loss function with its contract."""
+        promised = catalogue.contract(self.loss, dict(self.policies), **self.features)
+        return catalogue.function("unusual", self.id, promised)
+
+
+CE, BCE, KL = Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE
+LOGITS = MappingProxyType({"forms": (Form.LOGITS,)})
+PROBABILITIES = MappingProxyType({"forms": (Form.PROBABILITIES,)})
+OF_PROBABILITIES = MappingProxyType(
+    {**PROBABILITIES, "options": ("sample_weight", "ignore_index", "label_smoothing", "class_weight", "class_axis")}
+)
+"""A softmax cross-entropy takes a mask of classes with logits alone."""
+LABELS = MappingProxyType({"forms": (Form.LOGITS,), "targets": (TargetForm.INDEX,)})
+ONE_DTYPE = MappingProxyType({**LABELS, "dtypes": ("float32",)})
+"""A policy is the same in every dtype."""
+
+
+PLAIN = tuple(Variation(id=str(loss), meaning="plain", loss=loss) for loss in Loss)
+"""The plain ones, in the dtype as asked."""
+
+WIDE = tuple(
+    Variation(id=f"{loss}_wide", meaning="float64 inside", loss=loss, wide=True) for loss in (CE, BCE, KL, Loss.ENTROPY)
+)
+
+EVALUATIONS = (
+    Variation(id="online", meaning="online softmax", loss=CE, patch={"parts": evaluations.online}, features=LOGITS),
+    Variation(
+        id="chunked", meaning="sums in blocks", loss=CE, patch=evaluations.summing(evaluations.chunked), features=LOGITS
+    ),
+    Variation(
+        id="backwards",
+        meaning="sums from the end",
+        loss=CE,
+        patch=evaluations.summing(evaluations.backwards),
+        features=LOGITS,
+    ),
+    Variation(
+        id="pairwise",
+        meaning="sums in a tree",
+        loss=CE,
+        patch=evaluations.summing(evaluations.pairwise),
+        features=LOGITS,
+    ),
+    Variation(
+        id="kahan", meaning="compensated sums", loss=CE, patch=evaluations.summing(evaluations.kahan), features=LABELS
+    ),
+    Variation(id="fsum", meaning="exact sums", loss=Loss.LOG_SUM_EXP, patch=evaluations.summing(evaluations.exact)),
+    Variation(
+        id="base_two", meaning="exponentials to base 2", loss=CE, patch={"exp": evaluations.base_two}, features=LOGITS
+    ),
+    Variation(
+        id="log_of_sum",
+        meaning="log of the whole sum",
+        loss=CE,
+        patch={"log_total": evaluations.direct},
+        features=LOGITS,
+    ),
+    Variation(
+        id="p_through_logs", meaning="p as exp(log p)", loss=CE, patch={"p": evaluations.through_logs}, features=LOGITS
+    ),
+    Variation(id="two_pass", meaning="p divided twice", loss=Loss.SOFTMAX, patch={"p": evaluations.two_pass}),
+    Variation(
+        id="reordered", meaning="rows in reverse", loss=CE, patch={"evaluate": evaluations.reordered}, features=LOGITS
+    ),
+    Variation(id="documented_binary", meaning="z - zt + log1p", loss=BCE, patch={"terms": evaluations.documented_form}),
+    Variation(
+        id="sigmoid_by_sign", meaning="a sigmoid of two branches", loss=BCE, patch={"sigmoid": evaluations.by_sign}
+    ),
+)
+"""Other ways of computing the same."""
+
+FRAMEWORKS = (
+    Variation(
+        id="like_torch",
+        meaning="weighted means, NaN of nothing, 0 times infinity NaN",
+        loss=CE,
+        policies={"mean_denominator": "weights", "zero_times_infinity": "nan"},
+        features=LOGITS,
+    ),
+    Variation(
+        id="like_tensorflow",
+        meaning="targets taken to sum to 1, means of nothing 0",
+        loss=CE,
+        policies={"target_sum": "assumed_one", "zero_denominator": "zero", "empty_mean": "zero"},
+        # A gradient that is not the value's derivative is no gradient under a mask or class weights.
+        features={"forms": (Form.LOGITS,), "options": ("class_axis", "sample_weight", "ignore_index")},
+    ),
+    Variation(
+        id="like_keras",
+        meaning="renormalised and clipped probabilities",
+        loss=CE,
+        policies={"probability_sum": "renormalised", "probability_range": "clipped_in_dtype"},
+        features=OF_PROBABILITIES,
+    ),
+    Variation(
+        id="clipped_first",
+        meaning="clipped, then renormalised",
+        loss=CE,
+        policies={"probability_sum": "renormalised_last", "probability_range": "clipped"},
+        features=OF_PROBABILITIES,
+        # 1 - 1e-7 is no float32.
+        wide=True,
+    ),
+    Variation(
+        id="clipped_divergence",
+        meaning="both distributions clipped",
+        loss=KL,
+        policies={"probability_range": "clipped_in_dtype", "target_range": "clipped_in_dtype"},
+        features={**PROBABILITIES, "targets": (TargetForm.DISTRIBUTION,), "options": ("sample_weight",)},
+    ),
+    Variation(
+        id="strict_divergence",
+        meaning="0 times infinity is NaN",
+        loss=KL,
+        policies={"zero_times_infinity": "nan", "class_axis_reduction": "sum"},
+        features={"forms": (Form.LOG_PROBABILITIES,)},
+    ),
+    *(
+        Variation(
+            id=f"binary_{rule}",
+            meaning=f"binary probabilities {rule}",
+            loss=BCE,
+            policies={"probability_range": rule, "class_axis_reduction": axis},
+            features=PROBABILITIES,
+            wide=rule == "clipped",
+        )
+        for rule, axis in (
+            ("clipped", "mean"),
+            ("clipped_in_dtype", "sum"),
+            ("clipped_and_log_clamped", "none"),
+            ("log_clamped", "mean"),
+        )
+    ),
+)
+"""Policies of the kind that frameworks have."""
+
+CHOICES = (
+    *(
+        Variation(
+            id=f"denominator_{rule}",
+            meaning=f"the mean divides by {rule}",
+            loss=CE,
+            policies={"mean_denominator": rule, "zero_denominator": "zero"},
+            features=ONE_DTYPE,
+        )
+        for rule in ("kept", "weights", "batch")
+    ),
+    Variation(
+        id="propagating",
+        meaning="NaN in an ignored row reaches the result",
+        loss=CE,
+        policies={"ignored_nonfinite": "propagated"},
+        features=ONE_DTYPE,
+    ),
+    Variation(
+        id="smoothed_others",
+        meaning="smoothing spares the label; its weight is the label's",
+        loss=CE,
+        policies={"smoothing": "other_classes", "smoothing_weight": "label_class"},
+        features={**ONE_DTYPE, "options": ("label_smoothing", "class_weight", "class_axis")},
+    ),
+    *(
+        Variation(
+            id=f"infinity_{rule}",
+            meaning=f"a logit of inf gives: {rule}",
+            loss=CE,
+            policies={"infinite_logit": rule},
+            features=ONE_DTYPE,
+        )
+        for rule in ("limit", "as_difference")
+    ),
+    Variation(
+        id="softmax_limit",
+        meaning="a logit of inf has all the mass",
+        loss=Loss.SOFTMAX,
+        policies={"infinite_logit": "limit"},
+    ),
+    *(
+        Variation(
+            id=f"labels_{low}",
+            meaning=f"negative labels: {low}; too large: {high}",
+            loss=CE,
+            policies={"negative_label": low, "label_too_large": high},
+            features=ONE_DTYPE,
+            hazards=hazards,
+        )
+        for low, high, hazards in (
+            ("nan", "nan", ()),
+            ("zero", "zero", ("negative-label", "label-too-large")),
+            ("clamped", "clamped", ("negative-label", "label-too-large")),
+            ("wrapped", "refused", ("negative-label",)),
+        )
+    ),
+    Variation(
+        id="summing_only",
+        meaning="a function of one reduction",
+        loss=CE,
+        features={**ONE_DTYPE, "reductions": (Reduction.SUM,), "options": ()},
+    ),
+)
+"""Legal policies, one by one."""
+
+VARIATIONS = {v.id: v for v in (*PLAIN, *WIDE, *EVALUATIONS, *FRAMEWORKS, *CHOICES)}
+"""Every correct loss by id."""
+
+
+@cache
+def __getattr__(name: str) -> NumpyLoss:
+    """Return a correct loss by its id."""
+    if name not in VARIATIONS:
+        raise AttributeError(name)
+    return VARIATIONS[name].build()
+
+
+def framework() -> Framework:
+    """Return every correct loss as a loss function."""
+    return catalogue.framework("unusual", [v.function() for v in VARIATIONS.values()])
