@@ -46,7 +46,7 @@ class KerasEngine(Engine):
     """The engine of a backend, with Keras imported. A process has one backend."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.backend_name = name
         self.backend = BACKENDS[name]()
         self.modes = self.backend.modes
         self.packages = (*self.backend.packages, "keras")
@@ -55,8 +55,9 @@ class KerasEngine(Engine):
         self.backend.start()
         import keras
 
-        if keras.backend.backend() != self.name:
-            raise RuntimeError(f"Keras was imported with the backend {keras.backend.backend()}, not {self.name}")
+        found = keras.backend.backend()
+        if found != self.backend_name:
+            raise RuntimeError(f"Keras was imported with the backend {found}, not {self.backend_name}")
 
     def tensor(self, array: Array) -> Any:
         return self.backend.tensor(array)
@@ -69,6 +70,9 @@ class KerasEngine(Engine):
 
     def imports(self) -> list[str]:
         return [*self.backend.imports(), "import keras"]
+
+    def name(self, dotted: str) -> str:
+        return self.backend.name(dotted)
 
     def tensor_source(self, array: Array) -> str:
         return self.backend.tensor_source(array)
