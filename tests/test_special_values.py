@@ -179,6 +179,7 @@ BINARY = [
     (PROBABILITIES, 1.0,        0.0,    CLAMPED,  100,     1 / FLOOR),
     (PROBABILITIES, 0.0,        0.0,    CLAMPED,  0,       0),
     (PROBABILITIES, 1e-50,      1.0,    CLAMPED,  100,     -1 / FLOOR),
+    (PROBABILITIES, 1e-43,      1.0,    CLAMPED,  43 * math.log(10), -1 / FLOOR),
     (PROBABILITIES, 1e-20,      1.0,    CLAMPED,  20 * math.log(10), -1 / FLOOR),
     (PROBABILITIES, 0.0,        1.0,    CLIPPED,  -math.log(1e-7), 0),
     (PROBABILITIES, 1.0,        0.0,    CLIPPED,  -math.log(1 - (1 - 1e-7)), 0),
