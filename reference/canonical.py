@@ -49,6 +49,7 @@ class Canonical:
         label_weight: the class weight of each row's label, (N,); 1 without class weights or index labels.
         row_weight: the sample weight of each row, (N,).
         nan_rows: rows that are NaN whatever their prediction, (N,).
+        labels: the class of each row that is kept and not NaN, (N,); None unless the target is an index.
     """
 
     case: Case
@@ -60,6 +61,7 @@ class Canonical:
     label_weight: Float64
     row_weight: Float64
     nan_rows: NDArray[np.bool_]
+    labels: NDArray[np.int64] | None = None
 
     @property
     def wide(self) -> bool:
@@ -172,6 +174,7 @@ def canonical(case: Case, policy: Policy) -> Canonical:
     kept, nan_rows = np.ones(n, bool), np.zeros(n, bool)
     label_weight = np.ones(n)
     base: Float64 | None = None
+    labels: NDArray[np.int64] | None = None
     if case.loss not in FUNCTIONS:
         assert case.target is not None  # noqa: S101 - validated with the case
         if case.target_form is TargetForm.INDEX:
@@ -183,7 +186,7 @@ def canonical(case: Case, policy: Policy) -> Canonical:
                 label_weight[used] = case.class_weight.astype(np.float64)[labels[used]]
         else:
             base = rows(case, case.target.astype(np.float64))
-    return Canonical(case, policy, x, where, base, kept, label_weight, row_weight, nan_rows)
+    return Canonical(case, policy, x, where, base, kept, label_weight, row_weight, nan_rows, labels)
 
 
 def _refuse_what_means_nothing(case: Case) -> None:
