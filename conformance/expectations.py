@@ -84,11 +84,12 @@ def _logit_flushed(case: Case) -> bool:
     return case.form is Form.LOGITS and bool((np.abs(case.prediction.astype(np.float64)) < tiny).any())
 
 
-def _masked_negative(case: Case) -> bool:
-    """Whether a binary target of 0 has the logit -inf."""
-    if case.target_form is not TargetForm.BINARY or case.target is None:
+def _negative(case: Case, bound: float) -> bool:
+    """Whether a binary target of 0 has a logit below 0, of at most a bound."""
+    if case.form is not Form.LOGITS or case.target_form is not TargetForm.BINARY or case.target is None:
         return False
-    return bool((np.isneginf(case.prediction.astype(np.float64)) & (case.target.astype(np.float64) == 0)).any())
+    x = case.prediction.astype(np.float64)
+    return bool(((x < 0) & (x <= bound) & (case.target.astype(np.float64) == 0)).any())
 
 
 def _perfect(case: Case) -> bool:
@@ -124,7 +125,8 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
     "logit flushed to 0": _logit_flushed,
     "logit of NaN or +inf": lambda case: bool((~(case.prediction.astype(np.float64) < np.inf)).any()),
-    "logit -inf for target 0": _masked_negative,
+    "negative logit for target 0": lambda case: _negative(case, 0.0),
+    "logit -inf for target 0": lambda case: _negative(case, -np.inf),
     "non-finite ignored row": _ignored_nonfinite,
     "label from -C to -1": _wrapped,
     "perfect probability": _perfect,

@@ -44,8 +44,13 @@ def row(*logits: float, dtype: str = "float64") -> Case:
 
 def binary(logit: float, target: float, dtype: str = "float32", form: Form = Form.LOGITS) -> Case:
     """Return a case of binary cross-entropy of one entry."""
-    values = {name: np.array([[v]], dtype=dtype_of(dtype)) for name, v in (("prediction", logit), ("target", target))}
-    return Case(loss=Loss.BINARY_CROSS_ENTROPY, form=form, target_form=TargetForm.BINARY, **values)
+    return Case(
+        loss=Loss.BINARY_CROSS_ENTROPY,
+        prediction=np.array([[logit]], dtype=dtype_of(dtype)),
+        form=form,
+        target=np.array([[target]], dtype=dtype_of(dtype)),
+        target_form=TargetForm.BINARY,
+    )
 
 
 def labelled(logits: list[list[float]], labels: list[int], **options: Any) -> Case:
@@ -181,6 +186,8 @@ def test_it_says_where_and_why_in_sentences(expectation: Expectation) -> None:
         ("logit flushed to 0", binary(2.0**-130, 1.0, "bfloat16"), binary(2.0**-20, 1.0, "float16")),
         ("logit flushed to 0", binary(-0.0, 1.0, "float16"), binary(2.0**-130, 1.0, "float64")),
         ("logit flushed to 0", binary(2.0**-1030, 1.0, "float64"), binary(0.0, 1.0, form=Form.PROBABILITIES)),
+        ("negative logit for target 0", binary(-1.0, 0.0), binary(1.0, 0.0)),
+        ("negative logit for target 0", binary(-1.0, 0.0), binary(-1.0, 0.5)),
         ("logit -inf for target 0", binary(-np.inf, 0.0), binary(-np.inf, 0.5)),
         ("perfect probability", binary(1.0, 1.0, form=Form.PROBABILITIES), binary(1.0, 0.0, form=Form.PROBABILITIES)),
         ("perfect probability", binary(0.0, 0.0, form=Form.PROBABILITIES), binary(0.5, 0.5, form=Form.PROBABILITIES)),
