@@ -63,7 +63,7 @@ def collected(value: Enclosure, gradient: Enclosure | None, covered: Mask, infin
                 fine = np.isfinite(array)
                 if infinite is not None and array is value.h:
                     fine |= infinite
-                covered = covered & fine.all(axis=1)
+                covered = np.logical_and(covered, fine.all(axis=1))
     if not covered.all():
         for part in (value, gradient):
             if part is not None:
@@ -86,6 +86,12 @@ def sane(array: Float64) -> NDArray[np.bool_]:
     """Return where a weight is 0, or of a size whose products neither underflow nor overflow."""
     size = np.abs(array)
     result: NDArray[np.bool_] = (size == 0) | ((size >= LOW) & (size <= HIGH))
+    return result
+
+
+def sane_rows(array: Float64) -> Mask:
+    """Return the rows whose weights are all sane."""
+    result: Mask = sane(array).all(axis=1)
     return result
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossconform.reference.bounds import EF, TINY, WIDEN, Bounds, Mask, U, collected, enclosed, factors, sane
+from lossconform.reference.bounds import EF, TINY, WIDEN, Bounds, Mask, U, collected, enclosed, factors, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Float64, two_sum
@@ -39,7 +39,7 @@ def weights(problem: Canonical) -> Weights:
         t_error = 4 * U * t
     rest, lost = two_sum(np.ones_like(t), -t)
     rest_error = t_error + np.abs(lost)
-    sure = sane(problem.base).all(axis=1) & sane(problem.row_weight)
+    sure = sane_rows(problem.base) & sane(problem.row_weight)
     sure = np.logical_and(sure, sane(np.array([float(keep), float(share)])).all())
     a, a_error, b, b_error = t, t_error, rest, rest_error
     row = np.broadcast_to(problem.row_weight[:, None], t.shape)
@@ -95,7 +95,7 @@ def from_logits(problem: Canonical, gradient: bool) -> Bounds:
     error = error * WIDEN + np.where(mass == 0, 0.0, 4 * TINY)
     value = reduced(problem, *pair_plus_tail(g, low, lost, tail, error))
     return collected(
-        value, _slope(problem, w, s) if gradient else None, np.logical_and(w.sane, sane(factors(problem)).all(axis=1))
+        value, _slope(problem, w, s) if gradient else None, np.logical_and(w.sane, sane_rows(factors(problem)))
     )
 
 
@@ -124,7 +124,7 @@ def log_sigmoid(problem: Canonical, gradient: bool) -> Bounds:
         at = given * (np.where(z > 0, s.e, 1.0) / (1 + s.e))
         bound = np.abs(at) * (2 * EF + 16 * U) + np.where(given == 0, 0.0, 8 * TINY * np.maximum(np.abs(given), 1.0))
         slope = enclosed(at, -bound, bound)
-    return collected(enclosed(-h, -hi, -lo), slope, sane(given).all(axis=1))
+    return collected(enclosed(-h, -hi, -lo), slope, sane_rows(given))
 
 
 def spread(problem: Canonical) -> Float64:

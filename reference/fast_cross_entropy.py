@@ -8,7 +8,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.bounds import TINY, WIDEN, Bounds, Mask, U, collected, enclosed, factors, sane, take
+from lossconform.reference.bounds import (
+    TINY,
+    WIDEN,
+    Bounds,
+    Mask,
+    U,
+    collected,
+    enclosed,
+    factors,
+    sane,
+    sane_rows,
+    take,
+)
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_sums import Block, Slopes, Sums, probabilities, sweep, tiny
@@ -183,7 +195,7 @@ def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
         parts = weighted(s, low, lost, whole * sums.tail, tail_error, problem.row_weight, np.zeros(n))
     keep, share = (float(f) for f in problem.smoothing)
     sizes = np.array([keep, share]), np.ones(1) if case.class_weight is None else case.class_weight.astype(np.float64)
-    covered = np.full(n, all(sane(v).all() for v in sizes)) & sane(problem.base).all(axis=1)
+    covered = np.full(n, all(sane(v).all() for v in sizes)) & sane_rows(problem.base)
     covered &= sane(given) & sane(problem.row_weight) & np.isfinite(sums.top) & ~odd
     covered &= problem.kept & ~problem.nan_rows
     return collected(enclosed(*pair_plus_tail(*parts)), None if slopes is None else slopes.enclosure(), covered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lossconform.reference.bounds import TINY, WIDEN, Bounds, U, collected, enclosed, factors, sane
+from lossconform.reference.bounds import TINY, WIDEN, Bounds, U, collected, enclosed, factors, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.fast_sums import Block, Slopes, Sums, probabilities, sweep
 from lossconform.reference.formats import two_sum
@@ -55,7 +55,7 @@ def softmax(problem: Canonical, gradient: bool) -> Bounds:
         slopes.bound[rows] = (p * error + p_error * np.abs(inner) + 4 * U * np.abs(p * inner)) * WIDEN + 4 * TINY
 
     sums = sweep(problem, use)
-    covered = np.isfinite(sums.top) & sane(given).all(axis=1)
+    covered = np.isfinite(sums.top) & sane_rows(given)
     if slopes is not None:
         # The derivative of a sum that is always 1, or of nothing.
         slopes.h[even], slopes.bound[even] = 0.0, 0.0
@@ -90,5 +90,5 @@ def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
             bound *= WIDEN
 
     sums = sweep(problem, use)
-    covered = np.isfinite(sums.top) & sane(given).all(axis=1)
+    covered = np.isfinite(sums.top) & sane_rows(given)
     return collected(enclosed(*table), None if slopes is None else slopes.enclosure(), covered, np.isneginf(table[0]))

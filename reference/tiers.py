@@ -1,0 +1,254 @@
+"""The reference's one entry point: row by row, the cheapest tier that decides.
+
+The fast tier serves answers in float32 and below, double-double those in float64, and ball arithmetic whatever they
+leave undecided: rows whose lower and upper bound do not round to the same number of the case's format. Whichever tier
+an enclosure is from, it is proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossconform.reference import exact, fast
+from lossconform.reference.bounds import Bounds, Mask, take
+from lossconform.reference.canonical import Canonical, canonical
+from lossconform.reference.case import Case, Reduction, unrows
+from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.exact import Result
+from lossconform.reference.fast_sums import BLOCK
+from lossconform.reference.formats import Float64, Format
+from lossconform.reference.losses import FAMILIES
+from lossconform.reference.pairs import sum_of
+from lossconform.reference.policy import Policy
+from lossconform.reference.rows import Rows
+
+DECIDE = ("correct rounding", "nothing")
+"""What is asked of an enclosure: that it rounds to one number, or only that it is proven."""
+
+Tier = Callable[[Canonical, bool], Bounds | None]
+
+
+def _fast(problem: Canonical, gradient: bool, careful: bool = False) -> Bounds | None:
+    return fast.evaluate(problem, gradient=gradient, careful=careful)
+
+
+SMALL_FORMATS: dict[str, Tier] = {"fast": _fast, "careful": partial(_fast, careful=True)}
+FLOAT64: dict[str, Tier] = {}
+"""The tiers before the exact one, in the order in which they are asked."""
+
+
+@dataclass
+class Counts:
+    """How many rows each tier decided; a sum that only the exact tier decides makes all its rows exact."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def add(self, tier: str, rows: int) -> None:
+        """Count rows."""
+        if rows:
+            self.rows[tier] = self.rows.get(tier, 0) + rows
+
+
+def evaluate(
+    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
+) -> Result:
+    """Return proven bounds on the value of a case, and on its gradient; see `exact.evaluate`.
+
+    Args:
+        case: the question.
+        policy: how it is read; the default policy if None.
+        gradient: whether the gradient is wanted.
+        decide: 'correct rounding', so that both bounds round to one number of the case's format wherever the exact
+            tier's do, or 'nothing': whatever the first tier that covers a row proves.
+
+    Raises:
+        ValueError: as `exact.evaluate`; and for an unknown `decide`.
+    """
+    return examine(case, policy, gradient=gradient, decide=decide)[0]
+
+
+def examine(
+    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
+) -> tuple[Result, Counts]:
+    """Return what `evaluate` returns, and how many rows each tier decided."""
+    if decide not in DECIDE:
+        raise ValueError(f"decide: {decide!r}; expected one of {', '.join(DECIDE)}")
+    policy = policy or Policy()
+    problem = canonical(case, policy)
+    n = problem.x.shape[0]
+    counts = Counts()
+    if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
+        counts.add("exact", n)
+        return exact.evaluate(case, policy, gradient=gradient), counts
+    if gradient and (problem.kept & ~problem.nan_rows).any():
+        problem.cotangent  # noqa: B018 - refuses a wrong shape
+    work = _Work(problem, gradient, decide == "correct rounding", counts)
+    tiers = FLOAT64 if case.dtype == "float64" and work.rounding else SMALL_FORMATS
+    for name, tier in tiers.items():
+        work.ask(name, tier)
+    work.finish()
+    return Result(_value(work), _gradient(work) if gradient else None), counts
+
+
+class _Work:
+    """The enclosures of a problem's rows as far as they are known."""
+
+    def __init__(self, problem: Canonical, gradient: bool, rounding: bool, counts: Counts) -> None:
+        n = problem.x.shape[0]
+        self.problem, self.gradient, self.rounding, self.counts = problem, gradient, rounding, counts
+        self.left: NDArray[np.intp] = np.arange(n)
+        self.value: Enclosure | None = None
+        self.slope: Enclosure | None = None
+
+    def ask(self, name: str, tier: Tier) -> None:
+        """Let a tier decide what it can of what is left."""
+        if not self.left.size:
+            return
+        everything = len(self.left) == self.problem.x.shape[0]
+        bounds = tier(self.problem if everything else take(self.problem, self.left), self.gradient)
+        if bounds is None:
+            return
+        self._keep(name, bounds, self._decided(bounds))
+
+    def finish(self) -> None:
+        """Let the exact tier decide the rest."""
+        if self.left.size:
+            self._keep("exact", _exactly(take(self.problem, self.left), self.gradient), np.ones(len(self.left), bool))
+
+    def _keep(self, name: str, bounds: Bounds, decided: Mask) -> None:
+        self.counts.add(name, int(decided.sum()))
+        if decided.all() and len(self.left) == self.problem.x.shape[0]:
+            self.value, self.slope = bounds.value, bounds.gradient
+        else:
+            self.value = self._merged(self.value, bounds.value, decided)
+            if bounds.gradient is not None:
+                self.slope = self._merged(self.slope, bounds.gradient, decided)
+        self.left = self.left[~decided]
+
+    def _merged(self, old: Enclosure | None, new: Enclosure, decided: Mask) -> Enclosure:
+        if old is None:
+            shape = (self.problem.x.shape[0], new.shape[1])
+            old = Enclosure(np.full(shape, np.nan), np.zeros(shape), np.zeros(shape))
+        to = self.left[decided]
+        for mine, given in ((old.h, new.h), (old.lo, new.lo), (old.hi, new.hi)):
+            mine[to] = given[decided]
+        return old
+
+    def _decided(self, bounds: Bounds) -> Mask:
+        """Return the rows that need nothing better."""
+        decided = bounds.covered
+        if not self.rounding:
+            return decided
+        fmt = self.problem.case.format
+        # A value that is only summed need not be decided by itself.
+        if self.problem.case.reduction is Reduction.NONE:
+            decided = decided & _one_number(bounds.value, fmt)
+        if bounds.gradient is not None:
+            decided = decided & _one_number(bounds.gradient, fmt)
+        return decided
+
+
+def _one_number(part: Enclosure, fmt: Format) -> Mask:
+    """Return the rows whose bounds all round to one number; NaN is none."""
+    n, c = part.shape
+    one = np.empty(n, bool)
+    size = max(1, BLOCK // c)
+    for start in range(0, n, size):
+        rows = slice(start, start + size)
+        one[rows] = decided_at_sight(part.h[rows], part.lo[rows], part.hi[rows], fmt).all(axis=1)
+    left = np.flatnonzero(~one)
+    if left.size:
+        low, high = Enclosure(part.h[left], part.lo[left], part.hi[left]).rounded(fmt)
+        one[left] = (low == high).all(axis=1)
+    return one
+
+
+def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
+    """Return where bounds certainly round to one number of the format, by arithmetic much cheaper than rounding.
+
+    The bounds are widened by more than they are rounded, and split into as many bits as the format has (Veltkamp), or
+    rounded to a multiple of its smallest number: if both come to one number, no midpoint lies between them.
+    """
+    if fmt.precision > 50:
+        return np.zeros(h.shape, bool)
+    with np.errstate(all="ignore"):
+        size = np.abs(h)
+        wide = size * 2.0**-51
+        low, high = h + (lo - wide), h + (hi + wide)
+        scale = 2.0 ** (53 - fmt.precision) + 1
+        a, b = low * scale, high * scale
+        normal = (a - (a - low) == b - (b - high)) & (size >= 4 * fmt.tiny) & (size <= fmt.finite_max / 4)
+        anchor = 1.5 * 2.0**52 * fmt.smallest
+        subnormal = ((low + anchor) - anchor == (high + anchor) - anchor) & (size <= fmt.tiny / 4)
+    result: Mask = (normal & (hi - lo <= size)) | (subnormal & (hi - lo <= fmt.tiny / 4))
+    return result
+
+
+def _exactly(problem: Canonical, gradient: bool) -> Bounds:
+    """Return the exact tier's bounds on every row."""
+    family = FAMILIES[problem.case.loss, problem.case.form]
+    rows = Rows(problem)
+    n = problem.x.shape[0]
+    with exact._precision(exact.PRECISIONS[0]):
+        answers = [exact._row(rows, family, i, gradient) for i in range(n)]
+        value = exact.enclosure([v for values, _ in answers for v in values], (n, problem.entries))
+        slope = exact.enclosure([v for _, slopes in answers for v in slopes], problem.x.shape) if gradient else None
+    return Bounds(value, slope, np.ones(n, bool))
+
+
+def _value(work: _Work) -> Enclosure:
+    problem, case = work.problem, work.problem.case
+    assert work.value is not None  # noqa: S101 - there are rows
+    if case.reduction is Reduction.NONE:
+        if not problem.wide:
+            return work.value.reshape(problem.value_shape)
+        return Enclosure(*(unrows(case, part) for part in (work.value.h, work.value.lo, work.value.hi)))
+    whole = _reduced(work.value, problem.denominator or Fraction(1))
+    if whole is not None:
+        low, high = whole.rounded(case.format)
+        if not work.rounding or np.isnan(whole.h) or low == high:
+            return whole
+    work.counts.rows = {"exact": problem.x.shape[0]}
+    return exact.evaluate(case, problem.policy, gradient=False).value
+
+
+def _gradient(work: _Work) -> Enclosure:
+    assert work.slope is not None  # noqa: S101 - it was asked for
+    return Enclosure(*(unrows(work.problem.case, part) for part in (work.slope.h, work.slope.lo, work.slope.hi)))
+
+
+def _reduced(values: Enclosure, denominator: Fraction) -> Enclosure | None:
+    """Return the sum of all values over the denominator; None where it is not for this arithmetic to say."""
+    if np.isnan(values.h).any():
+        return _scalar(np.nan, 0.0, 0.0)
+    with np.errstate(all="ignore"):
+        s, low, high = (float(v[0]) for v in sum_of(*(part.reshape(1, -1) for part in _parts(values))))
+    if not np.isfinite([s, low, high]).all():
+        return None
+    try:
+        least, most = ((Fraction(s) + Fraction(v)) / denominator for v in (low, high))
+        h = float((least + most) / 2)
+    except OverflowError:
+        return None
+    below, above = _down(least - Fraction(h)), -_down(Fraction(h) - most)
+    return _scalar(h, below, above)
+
+
+def _parts(values: Enclosure) -> tuple[NDArray[np.float64], ...]:
+    return values.h, values.lo, values.hi
+
+
+def _scalar(h: float, lo: float, hi: float) -> Enclosure:
+    return Enclosure(np.array(h), np.array(lo), np.array(hi))
+
+
+def _down(q: Fraction) -> float:
+    """Return the largest float64 at most q."""
+    x = float(q)
+    return x if Fraction(x) <= q else float(np.nextafter(x, -np.inf))
