@@ -87,6 +87,11 @@ def test_error_of_special_answers(answer: float, h: float, wanted: float) -> Non
     assert float(one(h, 0.0, 0.0).error(answer)[0]) == wanted
 
 
+def test_error_is_an_upper_bound_where_wide_bounds_cancel_the_difference() -> None:
+    exact = 2.0**-54  # 1 - 2**-54 - 1; both differences round
+    assert float(one(2.0**-54, 1.0, 1.0).error(1.0)[0]) >= exact
+
+
 NUMBERS = st.floats(-1e300, 1e300).filter(lambda v: v == 0 or abs(v) > 1e-280)
 
 

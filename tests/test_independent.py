@@ -139,6 +139,17 @@ def test_what_cancels_keeps_its_bits(name: str) -> None:
 def test_what_cancels_to_nothing_is_exact() -> None:
     divergence = evaluate(CANCELLING["divergence, equal"])
     assert [v.item() for v in (divergence.value.h, divergence.value.lo, divergence.value.hi)] == [0, 0, 0]
+    halves = Case(
+        loss=Loss.SOFTMAX_CROSS_ENTROPY,
+        form=Form.PROBABILITIES,
+        prediction=np.array([[2.0], [0.5]]),
+        target=np.ones((2, 1)),
+        target_form=TargetForm.ONE_HOT,
+        reduction=Reduction.SUM,
+    )
+    value = evaluate(halves).value  # log 2 - log 2: balls cannot prove it, but say that nothing is left in float64
+    assert value.h.item() == 0
+    assert -1e-320 < value.lo.item() <= 0 <= value.hi.item() < 1e-320
     up = np.array([[1.0, 3.0, 2.0]])
     slope = evaluate(Case(loss=Loss.SOFTMAX, prediction=np.array([[0.0, 0.0, 5.0]]), cotangent=up)).gradient
     assert slope is not None

@@ -334,6 +334,7 @@ def test_one_bad_row_spoils_a_sum_and_no_other_row() -> None:
     )
     check(case, {}, NAN, [[NAN, NAN], [-0.5, 0.5]])
     check(case.replace(prediction=np.array([[-INF, 0], [0, 0]])), {}, INF, [[-1, 1], [-0.5, 0.5]])
+    check(case.replace(prediction=np.array([[-INF, 0], [NAN, 0]])), {}, NAN, [[-1, 1], [NAN, NAN]])
 
 
 def test_a_row_that_weighs_nothing_counts_nothing_even_where_its_loss_is_infinite() -> None:
