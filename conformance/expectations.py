@@ -21,7 +21,7 @@ from lossconform.adapters import version
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.judge import Judgement
-from lossconform.reference.case import Array, Case, Form, Reduction, TargetForm
+from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS
 from lossconform.reference.grades import LABELS, Grade
 from lossconform.reference.serial import case_from_json
@@ -45,10 +45,11 @@ def _below(case: Case, bound: float, *, target: bool = False) -> bool:
     return any(bool((array.astype(np.float64) < bound).any()) for array in arrays)
 
 
-def _at_the_bound(case: Case) -> bool:
-    """Whether a probability is 1 - 1e-7, rounded to the dtype."""
-    bound = np.float64(1 - 1e-7).astype(case.prediction.dtype)
-    return case.form is Form.PROBABILITIES and bool((case.prediction == bound).any())
+def _at_a_bound(case: Case) -> bool:
+    """Whether a probability is one of the bounds that Keras clips to, rounded to the dtype."""
+    high = 1.0 if case.loss is Loss.KL_DIVERGENCE else 1 - 1e-7
+    bounds = np.array([1e-7, high]).astype(case.prediction.dtype)
+    return case.form is Form.PROBABILITIES and bool(np.isin(case.prediction, bounds).any())
 
 
 def _rounds_to_one(case: Case) -> bool:
@@ -140,7 +141,7 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "label not in dtype": _label_changed,
     "label beyond the classes in dtype": _label_lost,
     "probability of 1": lambda case: case.form is Form.PROBABILITIES and bool((case.prediction == 1).any()),
-    "probability of 1 - 1e-7": _at_the_bound,
+    "probability at a bound": _at_a_bound,
     "quotient rounds to 1": _rounds_to_one,
     "probability below 2^-15": lambda case: _below(case, 2.0**-15),
     "probability below 2^-7": lambda case: _below(case, 2.0**-7),
