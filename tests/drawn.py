@@ -19,7 +19,7 @@ SHAPES = ((1, 1), (1, 2), (2, 3), (3, 4), (2, 5))
 CE, BCE, KL = Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE
 
 
-def _normal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _normal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return np.asarray(g.normal(0, 3, shape))
 
 
@@ -32,11 +32,11 @@ def _subnormal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return g.integers(-5, 6, shape) * fmt.smallest
 
 
-def _ties(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _ties(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return g.choice([0.0, -1.0, 2.5], shape)
 
 
-def _all_ties(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _all_ties(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return np.broadcast_to(g.normal(0, 10, (shape[0],) + (1,) * (len(shape) - 1)), shape)
 
 
@@ -46,17 +46,17 @@ def _near_ties(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return np.where(g.random(shape) < 0.3, below, np.where(g.random(shape) < 0.5, above, x.astype(np.float64)))
 
 
-def _masked(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _masked(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     x = np.where(g.random(shape) < 0.4, -np.inf, g.normal(0, 3, shape))
     x[:1] = x[:, :1] = x[..., :1] = 0.5  # never a whole row, whichever axis the classes are on
     return x
 
 
-def _offset(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _offset(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return np.asarray(g.choice([1e4, -3e4, 2.0**12]) + np.round(g.normal(0, 40, shape)))
 
 
-def _confident(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _confident(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return np.where(g.random(shape) < 0.4, g.choice([20.0, 90.0, 104.0, 700.0, 740.0]), g.normal(0, 1, shape))
 
 
@@ -73,7 +73,7 @@ LOGITS: dict[str, Fill] = {
 }
 
 
-def _probabilities(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _probabilities(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return g.random(shape)
 
 
@@ -82,7 +82,7 @@ def _edge(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     return g.choice([fmt.tiny, fmt.smallest, below_one, 0.5, 1e-7, 3e-8, 1 - 1e-7, 1 - 2e-8], shape)
 
 
-def _halves(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:  # noqa: ARG001
+def _halves(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
     x = g.choice([0.0, 0.25, 0.5, 1.0], shape)
     x[:1] = x[:, :1] = x[..., :1] = 0.5  # never a row of zeros
     return x

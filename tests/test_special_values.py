@@ -334,7 +334,9 @@ def test_one_bad_row_spoils_a_sum_and_no_other_row() -> None:
     )
     check(case, {}, NAN, [[NAN, NAN], [-0.5, 0.5]])
     check(case.replace(prediction=np.array([[-INF, 0], [0, 0]])), {}, INF, [[-1, 1], [-0.5, 0.5]])
-    check(case.replace(prediction=np.array([[-INF, 0], [NAN, 0]])), {}, NAN, [[-1, 1], [NAN, NAN]])
+    for rows in ([[-INF, 0], [NAN, 0]], [[NAN, 0], [-INF, 0]]):
+        slopes = [[NAN, NAN] if math.isnan(x) else [-1, 1] for x, _ in rows]
+        check(case.replace(prediction=np.array(rows)), {}, NAN, slopes)
 
 
 def test_a_row_that_weighs_nothing_counts_nothing_even_where_its_loss_is_infinite() -> None:
