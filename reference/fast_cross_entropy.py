@@ -30,7 +30,7 @@ from lossconform.reference.pairs import depth, fold, fold_pairs, pair_plus_tail,
 
 def cross_entropy(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
     """Enclose sum t_i (LSE - x_i), by a path for rows with one class in the target and one for the others."""
-    single = _single(problem)
+    single = one_class(problem)
     if single.all():
         return _index(problem, gradient)
     if not single.any():
@@ -59,7 +59,7 @@ def merged(first: Mask, a: Bounds, b: Bounds) -> Bounds:
     return Bounds(join(a.value, b.value), gradient, covered)
 
 
-def _single(problem: Canonical) -> Mask:
+def one_class(problem: Canonical) -> Mask:
     """Return the rows whose target is one class, with what the policy takes it to sum to."""
     case = problem.case
     n = problem.x.shape[0]

@@ -59,15 +59,23 @@ def _fold_two_sum(terms: Float64) -> tuple[Float64, Float64]:
     return terms[:, 0] if terms.shape[1] else none[:, 0], np.concatenate([none, *errors], axis=1)
 
 
-def pair_plus_tail(g: Float64, low: Float64, lost: Float64 | float, tail: Float64, error: Float64) -> Parts:
-    """Return (h, lo, hi) of g + low + T, where g + low is right within `lost` and T within `error` of the tail.
+def pair_plus_tail(
+    g: Float64,
+    low: Float64,
+    lost: Float64 | float,
+    tail: Float64,
+    error: Float64,
+    tail_low: Float64 | float = 0.0,
+) -> Parts:
+    """Return (h, lo, hi) of g + low + T: g + low is right within `lost`, T within `error` of tail + tail_low.
 
     T is positive, or 0 where tail and error are. Where g absorbs the tail and nothing was lost, the number is strictly
     above g + low: that decides midpoints.
     """
     h, c = two_sum(g, tail)
-    rest = c + low
-    margin = (error + lost + 4 * U * np.abs(rest)) * WIDEN
+    inner = c + tail_low
+    rest = inner + low
+    margin = (error + lost + 4 * U * (np.abs(inner) + np.abs(rest))) * WIDEN
     exact = (tail == 0) & (error == 0) & (lost == 0)
     margin = np.where(exact, 0.0, margin)
     floor = np.where((h == g) & (lost == 0), low, -np.inf)

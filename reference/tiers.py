@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference import exact, fast
+from lossconform.reference import double_double_losses, exact, fast
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Reduction, unrows
@@ -38,8 +38,12 @@ def _fast(problem: Canonical, gradient: bool, careful: bool = False) -> Bounds |
     return fast.evaluate(problem, gradient=gradient, careful=careful)
 
 
+def _double_double(problem: Canonical, gradient: bool) -> Bounds | None:
+    return double_double_losses.evaluate(problem, gradient=gradient)
+
+
 SMALL_FORMATS: dict[str, Tier] = {"fast": _fast, "careful": partial(_fast, careful=True)}
-FLOAT64: dict[str, Tier] = {}
+FLOAT64: dict[str, Tier] = {"double-double": _double_double}
 """The tiers before the exact one, in the order in which they are asked."""
 
 
