@@ -100,7 +100,7 @@ class Oracle:
             answer: what the loss function returned.
             worst: the worst grade that passes.
             value: whether the value matters where there is a gradient; one part is shown, the first that is wrong.
-            strict: whether the answer must have the prediction's dtype; else its numbers alone are judged.
+            strict: whether the shape and the dtype alone are judged, which must be the prediction's; else the numbers.
         """
         if isinstance(answer, Refusal):
             if self.refuses:
@@ -137,6 +137,8 @@ class Oracle:
         wrong = wrong_dtype(got, fmt, any_float=not strict)
         if wrong:
             return Judgement(ok=False, part=part, problem=f"{part} {wrong}")
+        if strict:
+            return Judgement(ok=True, part=part)
         if got.size == 0:
             return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)

@@ -54,6 +54,32 @@ def _smooth(function: Any) -> Any:
     return instead("smooth", lambda self, b, amount: np.asarray(function(b, amount, b.x.shape[1])).astype(b.t.dtype))
 
 
+def _ignored_mass(self: Any, batch: Batch, array: Floats) -> Floats:
+    """Ignored rows keep what smoothing gave to their classes."""
+    settled = correct(self, "settle", batch, array)
+    return np.where((batch.t != 0).any(axis=1, keepdims=True), array, settled)
+
+
+def _weighed_unless_smoothed(self: Any, batch: Batch, weights: Floats | None) -> None:
+    if ((batch.t != 0) & (batch.t != 1)).any():
+        batch.row_weight = np.ones_like(batch.row_weight)
+    correct(self, "weigh", batch, weights)
+
+
+def _weighed_from_the_end(self: Any, batch: Batch, weights: Floats | None) -> None:
+    if weights is not None and batch.axis != len(batch.shape) - 1:
+        weights = np.roll(weights, 1)
+    correct(self, "weigh", batch, weights)
+
+
+def _samples_transposed(self: Any, batch: Batch, weights: Floats | None) -> None:
+    outer = batch.shape[: batch.axis] + batch.shape[batch.axis + 1 :]
+    batch.row_weight = batch.row_weight.reshape(outer[::-1]).T.reshape(-1)
+    correct(self, "weigh", batch, weights)
+
+
+TOGETHER = ("options-together",)
+
 FAULTS = (
     Fault("class_weight_lost", "class weights not used", CE, ("class-weight",), _weigh(np.ones_like)),
     Fault("class_weight_squared", "class weights squared", CE, ("class-weight",), _weigh(np.square)),
@@ -187,6 +213,36 @@ FAULTS = (
         BCE,
         ("label-smoothing",),
         _smooth(lambda b, e, k: b.t * (1 - e) + e),
+    ),
+    Fault(
+        "smoothing_of_ignored",
+        "ignored rows keep smoothed mass",
+        CE,
+        TOGETHER,
+        instead("settle", _ignored_mass),
+        features=LABELS,
+    ),
+    Fault(
+        "smoothing_drops_weights",
+        "smoothed rows lose their sample weight",
+        CE,
+        TOGETHER,
+        instead("weigh", _weighed_unless_smoothed),
+        features=LABELS,
+    ),
+    Fault(
+        "class_weight_by_last_axis",
+        "class weights along another axis than the classes",
+        CE,
+        TOGETHER,
+        instead("weigh", _weighed_from_the_end),
+    ),
+    Fault(
+        "sample_weight_transposed",
+        "sample weights of more than one axis transposed",
+        CE,
+        TOGETHER,
+        instead("weigh", _samples_transposed),
     ),
 )
 """Every fault of these."""

@@ -13,6 +13,7 @@ from lossconform.adapters.miniatures.fault import (
     LABELS,
     NOTHING,
     Fault,
+    Patch,
     after,
     batch_changed,
     correct,
@@ -46,6 +47,14 @@ def _axis(place: int) -> Any:
     """Take another axis for that of the classes."""
 
     def called(self: Any, prediction: Floats, *, axis: int = -1, cotangent: Floats | None = None, **rest: Any) -> Any:
+        return correct(self, "__call__", prediction, None, axis=place, cotangent=cotangent, **rest)
+
+    return {"__call__": called}
+
+
+def _last_of_three() -> Patch:
+    def called(self: Any, prediction: Floats, *, axis: int = -1, cotangent: Floats | None = None, **rest: Any) -> Any:
+        place = 1 if prediction.ndim == 3 and axis in (2, -1) else axis
         return correct(self, "__call__", prediction, None, axis=place, cotangent=cotangent, **rest)
 
     return {"__call__": called}
@@ -195,6 +204,22 @@ FAULTS = (
         after("answer", lambda a, b, v: a.astype(np.float32)),
         "dtype float32",
         dtype="bfloat16",
+    ),
+    Fault(
+        "upstream_lost_when_reduced",
+        "the upstream gradient of a single value not used",
+        CE,
+        ("reduction",),
+        after("upstream", lambda c, *_: np.ones_like(c) if c.ndim == 0 else c),
+        "gradient",
+        LABELS,
+    ),
+    Fault(
+        "last_axis_of_three",
+        "of three axes the last is taken for the one before",
+        Loss.SOFTMAX,
+        ("class-axis",),
+        _last_of_three(),
     ),
 )
 """Every fault of these."""

@@ -64,6 +64,10 @@ OF_PROBABILITIES = MappingProxyType(
 )
 """A softmax cross-entropy takes a mask of classes with logits alone."""
 LABELS = MappingProxyType({"forms": (Form.LOGITS,), "targets": (TargetForm.INDEX,)})
+EVALUATED = MappingProxyType(
+    {**LOGITS, "options": ("where", "class_axis"), "reductions": (Reduction.NONE, Reduction.SUM)}
+)
+"""How a loss is computed has nothing to do with most options."""
 ONE_DTYPE = MappingProxyType({**LABELS, "dtypes": ("float32",)})
 """A policy is the same in every dtype."""
 
@@ -76,44 +80,64 @@ WIDE = tuple(
 )
 
 EVALUATIONS = (
-    Variation(id="online", meaning="online softmax", loss=CE, patch={"parts": evaluations.online}, features=LOGITS),
+    Variation(id="online", meaning="online softmax", loss=CE, patch={"parts": evaluations.online}, features=EVALUATED),
     Variation(
-        id="chunked", meaning="sums in blocks", loss=CE, patch=evaluations.summing(evaluations.chunked), features=LOGITS
+        id="chunked",
+        meaning="sums in blocks",
+        loss=CE,
+        patch=evaluations.summing(evaluations.chunked),
+        features=EVALUATED,
     ),
     Variation(
         id="backwards",
         meaning="sums from the end",
         loss=CE,
         patch=evaluations.summing(evaluations.backwards),
-        features=LOGITS,
+        features=EVALUATED,
     ),
     Variation(
         id="pairwise",
         meaning="sums in a tree",
         loss=CE,
         patch=evaluations.summing(evaluations.pairwise),
-        features=LOGITS,
+        features=EVALUATED,
     ),
     Variation(
-        id="kahan", meaning="compensated sums", loss=CE, patch=evaluations.summing(evaluations.kahan), features=LABELS
+        id="kahan",
+        meaning="compensated sums",
+        loss=CE,
+        patch=evaluations.summing(evaluations.kahan),
+        features=EVALUATED,
     ),
     Variation(id="fsum", meaning="exact sums", loss=Loss.LOG_SUM_EXP, patch=evaluations.summing(evaluations.exact)),
     Variation(
-        id="base_two", meaning="exponentials to base 2", loss=CE, patch={"exp": evaluations.base_two}, features=LOGITS
+        id="base_two",
+        meaning="exponentials to base 2",
+        loss=CE,
+        patch={"exp": evaluations.base_two},
+        features=EVALUATED,
     ),
     Variation(
         id="log_of_sum",
         meaning="log of the whole sum",
         loss=CE,
         patch={"log_total": evaluations.direct},
-        features=LOGITS,
+        features=EVALUATED,
     ),
     Variation(
-        id="p_through_logs", meaning="p as exp(log p)", loss=CE, patch={"p": evaluations.through_logs}, features=LOGITS
+        id="p_through_logs",
+        meaning="p as exp(log p)",
+        loss=CE,
+        patch={"p": evaluations.through_logs},
+        features=EVALUATED,
     ),
     Variation(id="two_pass", meaning="p divided twice", loss=Loss.SOFTMAX, patch={"p": evaluations.two_pass}),
     Variation(
-        id="reordered", meaning="rows in reverse", loss=CE, patch={"evaluate": evaluations.reordered}, features=LOGITS
+        id="reordered",
+        meaning="rows in reverse",
+        loss=CE,
+        patch={"evaluate": evaluations.reordered},
+        features=EVALUATED,
     ),
     Variation(id="documented_binary", meaning="z - zt + log1p", loss=BCE, patch={"terms": evaluations.documented_form}),
     Variation(

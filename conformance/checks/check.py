@@ -33,7 +33,7 @@ class Check:
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
-        strict_dtype: whether the answer must have the prediction's dtype.
+        strict_dtype: whether it is about the answer's dtype, which must be the prediction's, and not about its numbers.
     """
 
     id: str

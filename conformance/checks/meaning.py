@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import DrawFn
 
-from lossconform.adapters.contract import Contract
+from lossconform.adapters.contract import Contract, used_options
 from lossconform.checks.check import Check
-from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
-from lossconform.strategies.cases import cases
+from lossconform.reference.canonical import canonical
+from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.strategies.cases import array, cases, class_axes, three_axes
+
+# A mask first: it keeps the class of every label, and an ignored label is none.
+TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "label_smoothing", "ignore_index")
 
 
 def option_check(option: str, group: str, identifier: str, question: str) -> Check:
@@ -49,31 +52,43 @@ def _ignores(case: Case) -> bool:
 
 @st.composite
 def _three_axes(draw: DrawFn, contract: Contract, dtype: str) -> Case:
-    """Draw a case of shape (2, 3, 2) with its class axis where the contract has it."""
-    axes = {"last": [2], "second": [1], "any": [0, 1]}[contract.class_axis]
-    axis = draw(st.sampled_from(axes))
-    case = draw(cases(contract, dtype, shapes=((4, 3),)))
-    batch = (2, 2)
+    """Draw a case of three axes with its class axis where the contract has it."""
+    axis = draw(st.sampled_from(class_axes(contract)))
+    return three_axes(draw(cases(contract, dtype, shapes=((4, 3),))), axis)
 
-    def move(values: Array) -> Array:
-        return np.moveaxis(values.reshape(*batch, 3), -1, axis)
 
-    target = case.target
-    if target is not None:
-        target = target.reshape(batch) if case.target_form is TargetForm.INDEX else move(target)
-    return Case(
-        loss=case.loss,
-        prediction=move(case.prediction),
-        form=case.form,
-        target=target,
-        target_form=case.target_form,
-        class_axis=axis,
-        reduction=case.reduction,
+@st.composite
+def _reductions(draw: DrawFn, contract: Contract, dtype: str) -> Case:
+    """Draw a case with an upstream gradient: what follows a loss scales it, a reduced one too."""
+    case = draw(cases(contract, dtype, shapes=((2, 3), (3, 4))))
+    shape = canonical(case, contract.policy()).value_shape
+    return case.replace(cotangent=array(draw, st.sampled_from([1.0, 2.0, -1.0, 0.5]), shape, dtype))
+
+
+@st.composite
+def _together(draw: DrawFn, contract: Contract, dtype: str) -> Case:
+    """Draw several options at once, with two axes or three. What a mean divides by is another question."""
+    options = [name for name in TOGETHER if name in contract.options and draw(st.integers(0, 3))]
+    case = draw(
+        cases(
+            contract,
+            dtype,
+            targets=(TargetForm.INDEX,) if "ignore_index" in options else None,
+            reductions=_sums(contract),
+            options=options,
+            shapes=((4, 3),),
+        )
     )
+    axis = draw(st.sampled_from([None, *class_axes(contract)]))
+    return case if axis is None else three_axes(case, axis)
 
 
-def _reductions(contract: Contract, dtype: str) -> SearchStrategy[Case]:
-    return cases(contract, dtype, shapes=((2, 3), (3, 4)))
+def _sums(contract: Contract) -> list[Reduction]:
+    return [r for r in contract.reductions if r in (Reduction.NONE, Reduction.SUM)]
+
+
+def _several(case: Case) -> bool:
+    return len(used_options(case)) > 1
 
 
 CHECKS = (
@@ -136,6 +151,15 @@ CHECKS = (
     option_check("pos_weight", "options", "pos-weight", "Does pos_weight multiply the positive term alone?"),
     option_check("label_smoothing", "options", "label-smoothing", "Does label smoothing move mass to every class?"),
     option_check("sample_weight", "options", "sample-weight", "Does each sample's weight multiply its loss?"),
+    Check(
+        id="options-together",
+        group="options",
+        question="Do options keep their meaning together, and along any class axis?",
+        applies=lambda contract: bool(_sums(contract)) and len(set(TOGETHER) & set(contract.options)) > 1,
+        cases=_together,
+        gradient=True,
+        plain=_several,
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from a short list, because compiled modes pay for each new one.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -151,3 +152,32 @@ def cases(
     for option in options:
         case = OPTIONS[option](draw, case)
     return case
+
+
+def three_axes(case: Case, axis: int) -> Case:
+    """Return a case of shape (4, C) as one of three axes: that of the classes, and two of length 2."""
+    batch = (2, 2)
+
+    def put(values: Array) -> Array:
+        return np.moveaxis(values.reshape(*batch, case.classes), -1, axis)
+
+    def move(values: Array | None) -> Array | None:
+        return None if values is None else put(values)
+
+    def stack(values: Array | None) -> Array | None:
+        return None if values is None else values.reshape(batch)
+
+    index = case.target_form is TargetForm.INDEX
+    return dataclasses.replace(
+        case,
+        prediction=put(case.prediction),
+        class_axis=axis,
+        target=stack(case.target) if index else move(case.target),
+        where=move(case.where),
+        sample_weight=stack(case.sample_weight),
+    )
+
+
+def class_axes(contract: Contract) -> list[int]:
+    """Return where the class axis of an array of three axes may be."""
+    return {"last": [2], "second": [1], "any": [0, 1, 2]}[contract.class_axis]
