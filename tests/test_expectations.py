@@ -258,6 +258,11 @@ class StubEngine(Engine):
         return []
 
 
+WRONG = 1e-3
+MEANING = "negative-infinity"
+"""A check of meaning that judges numbers, whatever the options."""
+
+
 def stub(error: float) -> Framework:
     """Return a framework of one function, with a relative error."""
     contract = Contract(loss=Loss.LOG_SUM_EXP, source=Source("Stub", "1", "all", "https://example.org/"))
@@ -270,7 +275,7 @@ def stub(error: float) -> Framework:
 
 def ask(error: float, expectations: list[Expectation], dtype: str = "float64", mode: str = "eager") -> Any:
     framework = stub(error)
-    question = Question(framework.functions[0], CHECKS["dtype"], dtype, mode, PROFILES["smoke"])
+    question = Question(framework.functions[0], CHECKS[MEANING], dtype, mode, PROFILES["smoke"])
     return examine(framework, question, expectations)
 
 
@@ -278,9 +283,6 @@ def accuracy(error: float, expectations: list[Expectation]) -> Any:
     framework = stub(error)
     question = Question(framework.functions[0], CHECKS["value"], "float64", "eager", PROFILES["smoke"])
     return examine(framework, question, expectations)
-
-
-WRONG = 1e-3
 
 
 def test_concerns_its_function_check_dtypes_and_modes() -> None:
@@ -299,7 +301,7 @@ def test_concerns_its_function_check_dtypes_and_modes() -> None:
 
 
 def test_a_known_deviation_is_not_a_failure() -> None:
-    record = ask(WRONG, [one(check="dtype", grade="inaccurate")])
+    record = ask(WRONG, [one(check=MEANING, grade="inaccurate")])
     assert record.verdict is Verdict.KNOWN
     assert record.expectation == "an-id"
     assert record.message == "It is off by one."
@@ -313,29 +315,29 @@ def test_accuracy_keeps_its_regimes_under_a_known_deviation() -> None:
 
 def test_what_an_expectation_does_not_cover_is_a_failure() -> None:
     assert ask(WRONG, []).verdict is Verdict.FAIL
-    assert ask(WRONG, [one(check="dtype", grade="sequential")]).verdict is Verdict.FAIL
-    large = one(check="dtype", facts=["large logits"], witness=json.dumps(case_to_json(row(9.0, 9.0))))
+    assert ask(WRONG, [one(check=MEANING, grade="sequential")]).verdict is Verdict.FAIL
+    large = one(check=MEANING, facts=["large logits"], witness=json.dumps(case_to_json(row(9.0, 9.0))))
     record = ask(WRONG, [large])
     assert record.verdict is Verdict.FAIL
     assert "stale" not in record.message
 
 
 def test_a_witness_that_shows_nothing_any_more_fails() -> None:
-    record = ask(0.0, [one(check="dtype", grade="inaccurate")])
+    record = ask(0.0, [one(check=MEANING, grade="inaccurate")])
     assert record.verdict is Verdict.FAIL
     assert record.message == "expectation an-id is stale: its witness no longer shows a deviation"
 
 
 def test_a_witness_is_asked_in_its_own_place_alone() -> None:
-    expectation = one(check="dtype", grade="inaccurate")
+    expectation = one(check=MEANING, grade="inaccurate")
     assert ask(0.0, [expectation], dtype="float32").verdict is Verdict.PASS
     assert ask(0.0, [expectation], mode="other").verdict is Verdict.PASS
-    assert ask(0.0, [one(check="dtype", modes=["other"])], mode="other").verdict is Verdict.FAIL
-    assert ask(0.0, [one(check="dtype", loss_functions=["another", "first"])]).verdict is Verdict.PASS
+    assert ask(0.0, [one(check=MEANING, modes=["other"])], mode="other").verdict is Verdict.FAIL
+    assert ask(0.0, [one(check=MEANING, loss_functions=["another", "first"])]).verdict is Verdict.PASS
 
 
 def test_what_varies_with_the_processor_is_never_stale() -> None:
-    expectation = one(check="dtype", grade="inaccurate", varies="the processor")
+    expectation = one(check=MEANING, grade="inaccurate", varies="the processor")
     assert ask(0.0, [expectation]).verdict is Verdict.PASS
     assert ask(WRONG, [expectation]).verdict is Verdict.KNOWN
 
