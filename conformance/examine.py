@@ -52,6 +52,7 @@ class Findings:
     worst: Grade | None = None
     ulp: float | None = None
     failure: Look | None = None
+    shown: Look | None = None
     known: list[Expectation] = field(default_factory=list)
     allowed: frozenset[str] | None = None
     excused: bool = True
@@ -61,13 +62,16 @@ class Findings:
         """Take in a look; return whether it is a deviation that no expectation covers."""
         self.cases += 1
         self.telling += seen.telling
+        if self.shown is None and seen.telling:
+            self.shown = seen
         judgement = seen.judgement
         if judgement.grade is not None and (self.worst is None or judgement.grade > self.worst):
             self.worst = judgement.grade
         if judgement.ulp is not None:
             self.ulp = max(self.ulp or 0.0, judgement.ulp)
         covering = next((e for e in self.expectations if e.covers(seen.case, judgement)), None)
-        if covering is not None and covering not in self.known and (not judgement.ok or _hazard(self.question, seen.allowed)):
+        shows = not judgement.ok or _hazard(self.question, seen.allowed)
+        if shows and covering is not None and covering not in self.known:
             self.known.append(covering)
         if judgement.ok or covering is None:
             if seen.allowed is not None and seen.telling:
@@ -283,7 +287,8 @@ def _conclude(framework: Framework, findings: Findings, started: float) -> Recor
     if findings.hazard:
         value = sorted(findings.allowed or ())[0]
         meaning = CHOICES[check.policy or ""][value]
-        return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started)
+        shown = None if findings.shown is None else witness(framework, question, findings.shown, refused=True)
+        return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started, shown)
     if findings.known:
         reasons = "; ".join(e.reason for e in findings.known)
         return _record(question, Verdict.KNOWN, reasons, findings, started)
@@ -303,10 +308,13 @@ def _message(findings: Findings) -> str:
     return f"{check.policy} is {word} as {value!r}; observed: {seen}. {problem}"
 
 
-def witness(framework: Framework, question: Question, seen: Look) -> Witness:
-    """Return a look as a witness, with the program that shows it."""
+def witness(framework: Framework, question: Question, seen: Look, *, refused: bool = False) -> Witness:
+    """Return a look as a witness, with the program that shows it; `refused` if an exception would have been right."""
     judgement, case = seen.judgement, seen.case
-    oracle = Oracle.of(case, seen.function.contract.policy(), gradient=question.check.gradient)
+    policy = seen.function.contract.policy()
+    if refused and question.check.policy is not None:
+        policy = policy.replace(**{question.check.policy: "refused"})
+    oracle = Oracle.of(case, policy, gradient=question.check.gradient)
     exact = oracle.answer()
     gradient = judgement.part == "gradient"
     index = list(judgement.index) if judgement.index else ""
