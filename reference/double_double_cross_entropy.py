@@ -1,4 +1,4 @@
-"""The double-double tier's softmax cross-entropy from logits, for answers in float64: see `double_double_softmax`."""
+"""The double-double tier's softmax cross-entropy from logits, for answers in float64: see `double_double_sums`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ from numpy.typing import NDArray
 from lossconform.reference import double_double as dd
 from lossconform.reference.bounds import WIDEN, Bounds, Mask, U, collected, sane, sane_rows, take
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.double_double import EXP, FLOOR, ROUND, Pair
-from lossconform.reference.double_double_softmax import Sums, Table, at, column, given, share, small, sweep
+from lossconform.reference.double_double import FLOOR, ROUND, Pair
+from lossconform.reference.double_double_sums import (
+    SMALLEST,
+    Block,
+    Sums,
+    Table,
+    at,
+    column,
+    given,
+    settle,
+    share,
+    small,
+    sweep,
+)
 from lossconform.reference.fast_cross_entropy import merged, one_class
-from lossconform.reference.formats import Float64, two_sum
+from lossconform.reference.formats import two_sum
 from lossconform.reference.pairs import depth, pair_plus_tail, product
 
 
@@ -44,54 +56,55 @@ def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
     return labels, (np.where(fine, weight[0], np.nan), weight[1]), ones
 
 
-def _put(value: Table, rows: slice, whole: Pair, error: Float64) -> None:
-    value.put(rows, column(whole), error[:, None])
-
-
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log S); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
-    n = problem.x.shape[0]
-    value, slopes = Table.like(np.empty((n, 1))), Table.like(problem.x)
+    lines = np.arange(problem.x.shape[0])
+    slopes = Table.like(problem.x if gradient else problem.x[:0])
     labels, weight, ones = _labels(problem)
-    factor = at(given(problem), np.s_[:, 0])  # type: ignore[arg-type]
-    covered = sane(factor[0]) & problem.kept & ~problem.nan_rows
-    factor = dd.times(factor, weight)
-    for s in sweep(problem, gradient):
-        y = labels[s.rows]
-        i = np.arange(len(y))
-        covered[s.rows] &= np.isfinite(s.top)
-        gap = two_sum(s.top, -s.x[i, y])
-        parts = pair_plus_tail(gap[0], gap[1], 0.0, s.tail[0], s.tail_error, s.tail[1])
-        if ones[s.rows].all():
-            value.h[s.rows, 0], value.lo[s.rows, 0], value.hi[s.rows, 0] = parts
-        else:
-            w = at(weight, s.rows)
-            whole = dd.times(w, dd.plus(gap, s.tail))
-            error = (np.abs(w[0]) * s.tail_error + np.abs(whole[0]) * (8 * ROUND)) * WIDEN
-            _put(value, s.rows, whole, error + np.where(w[0] == 0, 0.0, FLOOR))
-        if gradient:
-            f = at(factor, s.rows)
-            slopes.put(s.rows, *share(s, f))
-            _label(s, slopes, y, f)
+    upstream = at(given(problem), np.s_[:, 0])
+    factor = dd.times(upstream, weight)
+
+    def use(block: Block, sums: Sums) -> None:
+        f = at(factor, block.rows)
+        share(block, sums, f, slopes)
+        settle(block, sums, f[0], slopes)
+        _label(block, sums, slopes, labels[block.rows], f)
+
+    sums = sweep(problem, use if gradient else None)
+    own = np.where(problem.where[lines, labels], problem.x[lines, labels], -np.inf)
+    gap = two_sum(sums.top, -own)
+    tail, error = sums.tail()
+    value = Table(*pair_plus_tail(gap[0], gap[1], 0.0, tail[0], error, tail[1]))
+    if not ones.all():
+        scaled = np.flatnonzero(~ones)
+        w = at(weight, scaled)
+        whole = dd.times(w, dd.plus(at(gap, scaled), at(tail, scaled)))
+        margin = (np.abs(w[0]) * error[scaled] + np.abs(whole[0]) * (8 * ROUND)) * WIDEN
+        value.put(scaled, whole, margin + np.where(w[0] == 0, 0.0, FLOOR))
+    covered = sane(upstream[0]) & problem.kept & ~problem.nan_rows & np.isfinite(sums.top)
     if problem.policy.zero_times_infinity == "nan" and problem.labels is None:
         covered &= ~(np.isneginf(problem.x) & problem.where).any(axis=1)
     return collected(value.enclosure(), slopes.enclosure() if gradient else None, covered)
 
 
-def _label(s: Sums, slopes: Table, y: NDArray[np.intp], factor: Pair) -> None:
+def _label(block: Block, sums: Sums, slopes: Table, y: NDArray[np.intp], factor: Pair) -> None:
     """Put the slope at the label, which does not cancel."""
-    assert s.e is not None  # noqa: S101 - kept
     i = np.arange(len(y))
-    at_top = s.x[i, y] == s.top
-    one = np.ones_like(s.top), np.zeros_like(s.top)
-    others = dd.plus(one, dd.plus(s.rest, (-s.e[0][i, y], -s.e[1][i, y])))
-    top = tuple(np.where(at_top, a, b) for a, b in zip(s.rest, others, strict=True))
-    ratio = dd.over((top[0], top[1]), s.whole)
+    at_top = block.x[i, y] == sums.top
+    one = np.ones_like(sums.top), np.zeros_like(sums.top)
+    others = dd.plus(one, dd.plus(sums.rest, (-block.e[0][i, y], -block.e[1][i, y])))
+    numerator = np.where(at_top, sums.rest[0], others[0]), np.where(at_top, sums.rest[1], others[1])
+    ratio = dd.over(numerator, sums.whole)
     h, low = dd.times((-factor[0], -factor[1]), ratio)
-    error = ratio[0] * (s.relative + 32 * ROUND) + np.where(at_top, 1.0, 2.0) * s.relative + np.where(at_top, 0.0, EXP)
+    error = ratio[0] * (sums.relative + 32 * ROUND) + np.where(at_top, 1.0, 2.0) * sums.relative
     error = (error * np.abs(factor[0]) + np.abs(low) * (4 * U)) * WIDEN + small(factor[0]) * (ratio[0] != 0)
-    rows = np.arange(slopes.h.shape[0])[s.rows]
-    slopes.h[rows, y], slopes.lo[rows, y], slopes.hi[rows, y] = h, low - error, low + error
+    # Where R has vanished so has w R / S.
+    gone = at_top & sums.vanished & (np.abs(factor[0]) <= 1)
+    sign = np.sign(factor[0])
+    lines = np.arange(slopes.h.shape[0])[block.rows]
+    slopes.h[lines, y] = np.where(gone, 0.0, h)
+    slopes.lo[lines, y] = np.where(gone, np.where(sign > 0, -SMALLEST, 0.0), low - error)
+    slopes.hi[lines, y] = np.where(gone, np.where(sign < 0, SMALLEST, 0.0), low + error)
 
 
 def _target(problem: Canonical, rows: slice) -> Pair:
@@ -120,33 +133,41 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     case = problem.case
     n, c = problem.x.shape
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    value, slopes = Table.like(np.empty((n, 1))), Table.like(problem.x)
-    factor = at(given(problem), np.s_[:, 0])  # type: ignore[arg-type]
+    slopes = Table.like(problem.x if gradient else problem.x[:0])
+    gap, mass = (np.empty(n), np.empty(n)), (np.empty(n), np.empty(n))
+    factor = at(given(problem), np.s_[:, 0])
     sizes = np.array([float(f) for f in problem.smoothing])
     others = np.ones(1) if case.class_weight is None else case.class_weight.astype(np.float64)
     covered = np.full(n, bool(sane(sizes).all() and sane(others).all())) & sane(factor[0]) & sane(problem.row_weight)
     covered &= sane_rows(problem.base) & problem.kept & ~problem.nan_rows
     strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None
     added = ((depth(c) + 3) ** 2 * 2.0**-106) + 16 * ROUND
-    for s in sweep(problem, gradient):
-        t = _target(problem, s.rows)
+
+    def use(block: Block, sums: Sums) -> None:
+        rows = block.rows
+        t = _target(problem, rows)
         nothing = t[0] == 0
         if strict:
-            covered[s.rows] &= ~(nothing & np.isneginf(s.x) & problem.where[s.rows]).any(axis=1)
-        covered[s.rows] &= np.isfinite(s.top)
-        gaps = two_sum(np.where(nothing, 0.0, s.top[:, None]), -np.where(nothing, 0.0, s.x))
-        gap = dd.fold(*(np.array(v, order="K") for v in dd.times(t, gaps)))
-        mass = dd.fold(t[0].copy(order="K"), t[1].copy(order="K"))
-        tail = dd.times(mass, s.tail)
-        error = (gap[0] + tail[0]) * added + mass[0] * s.tail_error
-        _put(value, s.rows, dd.plus(gap, tail), error * WIDEN + 4 * c * FLOOR)
+            covered[rows] &= ~(nothing & np.isneginf(block.x) & problem.where[rows]).any(axis=1)
+        gaps = two_sum(np.where(nothing, 0.0, sums.top[:, None]), -np.where(nothing, 0.0, block.x))
+        gap[0][rows], gap[1][rows] = dd.fold(*dd.times(t, gaps))
+        whole = dd.fold(t[0].copy(), t[1].copy())
+        mass[0][rows], mass[1][rows] = whole
         if gradient:
-            f = at(factor, s.rows)
-            whole = mass
             if problem.policy.target_sum == "assumed_one":
-                whole = problem.row_weight[s.rows], np.zeros_like(s.top)
-            p, error = share(s, dd.times(f, whole))
+                whole = problem.row_weight[rows], np.zeros_like(sums.top)
+            f = at(factor, rows)
+            share(block, sums, dd.times(f, whole), slopes, added)
             own = dd.times(t, column(f))
-            error += np.abs(p[0]) * added + np.abs(own[0]) * (16 * ROUND) + (np.abs(p[0]) + np.abs(own[0])) * ROUND
-            slopes.put(s.rows, dd.plus(p, (-own[0], -own[1])), error)
+            p = slopes.h[rows], (slopes.lo[rows] + slopes.hi[rows]) / 2
+            error = (slopes.hi[rows] - slopes.lo[rows]) / 2 + (np.abs(p[0]) + np.abs(own[0])) * (24 * ROUND)
+            slopes.put(rows, dd.plus(p, (-own[0], -own[1])), error)
+
+    sums = sweep(problem, use)
+    log_s, log_error = sums.tail()
+    tail = dd.times(mass, log_s)
+    error = ((gap[0] + tail[0]) * added + mass[0] * log_error) * WIDEN + 4 * c * FLOOR
+    value = Table.like(np.empty(n))
+    value.put(slice(0, n), dd.plus(gap, tail), error)
+    covered &= np.isfinite(sums.top)
     return collected(value.enclosure(), slopes.enclosure() if gradient else None, covered)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from lossconform.reference import double_double_losses, exact, fast
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
-from lossconform.reference.case import Case, Reduction, unrows
+from lossconform.reference.case import Case, Loss, Reduction, unrows
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import Result
 from lossconform.reference.fast_sums import BLOCK
@@ -34,15 +33,20 @@ DECIDE = ("correct rounding", "nothing")
 Tier = Callable[[Canonical, bool], Bounds | None]
 
 
-def _fast(problem: Canonical, gradient: bool, careful: bool = False) -> Bounds | None:
-    return fast.evaluate(problem, gradient=gradient, careful=careful)
+def _fast(problem: Canonical, gradient: bool) -> Bounds | None:
+    return fast.evaluate(problem, gradient=gradient)
+
+
+def _careful(problem: Canonical, gradient: bool) -> Bounds | None:
+    soft = problem.case.loss is Loss.SOFTMAX_CROSS_ENTROPY and problem.labels is None
+    return fast.evaluate(problem, gradient=gradient, careful=True) if soft else None
 
 
 def _double_double(problem: Canonical, gradient: bool) -> Bounds | None:
     return double_double_losses.evaluate(problem, gradient=gradient)
 
 
-SMALL_FORMATS: dict[str, Tier] = {"fast": _fast, "careful": partial(_fast, careful=True)}
+SMALL_FORMATS: dict[str, Tier] = {"fast": _fast, "careful": _careful, "double-double": _double_double}
 FLOAT64: dict[str, Tier] = {"double-double": _double_double}
 """The tiers before the exact one, in the order in which they are asked."""
 
@@ -169,7 +173,12 @@ def _one_number(part: Enclosure, fmt: Format) -> Mask:
     left = np.flatnonzero(~one)
     if left.size:
         low, high = Enclosure(part.h[left], part.lo[left], part.hi[left]).rounded(fmt)
-        one[left] = (low == high).all(axis=1)
+        # Below the spacing of float64's smallest numbers no pair of its numbers says more.
+        little = (np.abs(low) < fmt.tiny) & (np.abs(high) < fmt.tiny) & (fmt.precision == 53)
+        nothing_finer = np.where(little, high, 0.0) - np.where(little, low, 0.0) <= np.where(
+            little, 2 * fmt.smallest, -1.0
+        )
+        one[left] = ((low == high) | nothing_finer).all(axis=1)
     return one
 
 
@@ -179,9 +188,11 @@ def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
     The bounds are widened by more than they are rounded, and split into as many bits as the format has (Veltkamp), or
     rounded to a multiple of its smallest number: if both come to one number, no midpoint lies between them.
     """
-    if fmt.precision > 50:
-        return np.zeros(h.shape, bool)
     with np.errstate(all="ignore"):
+        if fmt.precision == 53:
+            # The sum of two float64 numbers is itself correctly rounded, and rounding is monotonous.
+            same: Mask = h + lo == h + hi
+            return same
         size = np.abs(h)
         wide = size * 2.0**-51
         low, high = h + (lo - wide), h + (hi + wide)
