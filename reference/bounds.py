@@ -60,6 +60,8 @@ def collected(value: Enclosure, gradient: Enclosure | None, covered: Mask, infin
     for part in (value, gradient):
         if part is not None:
             for array in (part.lo, part.hi, part.h):
+                if _all_finite(array):
+                    continue
                 fine = np.isfinite(array)
                 if infinite is not None and array is value.h:
                     fine |= infinite
@@ -76,10 +78,15 @@ def enclosed(h: Float64, lo: Float64, hi: Float64) -> Enclosure:
     """Return an enclosure, NaN where a bound is; one column if the arrays have one axis."""
     if h.ndim == 1:
         h, lo, hi = h[:, None], lo[:, None], hi[:, None]
+    if _all_finite(lo) and _all_finite(hi):
+        return Enclosure(h, lo, hi)
     odd = np.isnan(lo) | np.isnan(hi)
-    if odd.any():
-        h, lo, hi = np.where(odd, np.nan, h), np.where(odd, 0.0, lo), np.where(odd, 0.0, hi)
-    return Enclosure(h, lo, hi)
+    return Enclosure(np.where(odd, np.nan, h), np.where(odd, 0.0, lo), np.where(odd, 0.0, hi))
+
+
+def _all_finite(array: Float64) -> bool:
+    """Return whether every number is finite: the largest and the smallest pass NaN on."""
+    return not array.size or bool(np.isfinite(array.max()) and np.isfinite(array.min()))
 
 
 def sane(array: Float64) -> NDArray[np.bool_]:
@@ -91,7 +98,7 @@ def sane(array: Float64) -> NDArray[np.bool_]:
 
 def sane_rows(array: Float64) -> Mask:
     """Return the rows whose weights are all sane."""
-    result: Mask = sane(array).all(axis=1)
+    result: Mask = np.asarray(sane(array).all(axis=1))
     return result
 
 

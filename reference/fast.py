@@ -31,17 +31,24 @@ def _blocked(family: Callable[[Canonical, bool], Bounds]) -> Family:
     def blocked(problem: Canonical, gradient: bool, careful: bool) -> Bounds:  # noqa: ARG001
         n, c = problem.x.shape
         size = max(1, BLOCK // c)
-        parts = [family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)]
-        slopes = [p.gradient for p in parts if p.gradient is not None]
-        covered = np.concatenate([p.covered for p in parts])
-        return Bounds(_joined([p.value for p in parts]), _joined(slopes) if gradient else None, covered)
+        return joined([family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)])
 
     return blocked
 
 
-def _joined(parts: list[Enclosure]) -> Enclosure:
+def joined(parts: list[Bounds]) -> Bounds:
+    """Return the bounds of all rows, given those of some after the other."""
+    slopes = [p.gradient for p in parts if p.gradient is not None]
+    covered = np.concatenate([p.covered for p in parts])
+    return Bounds(_stacked([p.value for p in parts]), _stacked(slopes) if slopes else None, covered)
+
+
+def _stacked(parts: list[Enclosure]) -> Enclosure:
     return Enclosure(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("h", "lo", "hi")))
 
+
+ROWS = 4096
+"""Rows at a time where only values are wanted."""
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): _plain(fast_softmax.log_sum_exp),
@@ -69,9 +76,14 @@ def evaluate(problem: Canonical, *, gradient: bool = True, careful: bool = False
     family = FAMILIES.get((problem.case.loss, problem.case.form))
     if family is None or problem.denominator is None or 0 in problem.x.shape:
         return None
+    n, c = problem.x.shape
+    # With a gradient a family fills its arrays itself; without, what is left has a few numbers a row, kept in cache.
+    size = n if gradient else max(ROWS, BLOCK // c)
     with np.errstate(all="ignore"):
-        bounds = family(problem, gradient, careful)
-    return ignoring(problem, bounds)
+        if n <= size:
+            return ignoring(problem, family(problem, gradient, careful))
+        parts = [family(take(problem, slice(i, i + size)), gradient, careful) for i in range(0, n, size)]
+    return ignoring(problem, joined(parts))
 
 
 def ignoring(problem: Canonical, bounds: Bounds) -> Bounds:

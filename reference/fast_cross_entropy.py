@@ -79,13 +79,15 @@ def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Float64, Float64]:
     """Return the class of each row, its weight, and a bound on the weight's error."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
     lines = np.arange(problem.x.shape[0])
+    if problem.labels is not None and problem.case.sample_weight is None and problem.case.class_weight is None:
+        return _used(problem), np.ones(len(lines)), np.zeros(len(lines))
     if problem.labels is None:
         labels = problem.base.argmax(axis=1)
         own = problem.base[lines, labels]
         class_weight = problem.case.class_weight
         other = np.ones(len(lines)) if class_weight is None else class_weight.astype(np.float64)[labels]
     else:
-        labels = np.where(problem.kept & ~problem.nan_rows, problem.labels, 0)
+        labels = _used(problem)
         own, other = np.ones(len(lines)), problem.label_weight
     first, e1 = product(problem.row_weight, other)
     weight, e2 = product(first, own)
@@ -97,13 +99,20 @@ def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Float64, Float64]:
     )
 
 
+def _used(problem: Canonical) -> NDArray[np.int64]:
+    """Return the index labels, 0 for rows without one."""
+    assert problem.labels is not None  # noqa: S101 - an index target
+    used = problem.kept & ~problem.nan_rows
+    return problem.labels if used.all() else np.where(used, problem.labels, 0)
+
+
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log1p(R)); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.x.shape[0])
     labels, weight, weight_error = _labels(problem)
     slopes = Slopes.like(problem.x) if gradient else None
-    given = factors(problem)[:, 0] if gradient else np.ones(len(lines))
-    factor = given * weight
+    given = factors(problem)[:, 0] if gradient else None
+    factor = weight if given is None else given * weight
 
     def use(block: Block, sums: Sums) -> None:
         assert slopes is not None  # noqa: S101 - used with a gradient only
@@ -120,13 +129,16 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
 
     sums = sweep(problem, use if gradient else None)
     at = problem.x[lines, labels]
-    at = np.where(problem.where[lines, labels], at, -np.inf)
+    if problem.case.where is not None:
+        at = np.where(problem.where[lines, labels], at, -np.inf)
     gap, low = two_sum(sums.top, -at)
     if (weight == 1).all() and not weight_error.any():
         value = pair_plus_tail(gap, low, 0.0, sums.tail, sums.tail_error)
     else:
         value = pair_plus_tail(*weighted(gap, low, 0.0, sums.tail, sums.tail_error, weight, weight_error))
-    covered = np.isfinite(sums.top) & sane(given) & problem.kept & ~problem.nan_rows
+    covered = np.isfinite(sums.top) & problem.kept & ~problem.nan_rows
+    if given is not None:
+        covered &= sane(given)
     if problem.policy.zero_times_infinity == "nan" and problem.labels is None:
         covered &= ~(np.isneginf(problem.x) & problem.where).any(axis=1)
     return collected(enclosed(*value), None if slopes is None else slopes.enclosure(), covered)

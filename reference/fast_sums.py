@@ -142,7 +142,7 @@ class Slopes:
 
     def enclosure(self) -> Enclosure:
         """Return h within its bound."""
-        return enclosed(self.h, -self.bound, self.bound)
+        return enclosed(self.h, np.negative(self.bound), self.bound)
 
 
 Use = Callable[[Block, Sums], None]

@@ -76,8 +76,8 @@ def pair_plus_tail(
     inner = c + tail_low
     rest = inner + low
     margin = (error + lost + 4 * U * (np.abs(inner) + np.abs(rest))) * WIDEN
-    exact = (tail == 0) & (error == 0) & (lost == 0)
-    margin = np.where(exact, 0.0, margin)
+    if (error == 0).any():
+        margin = np.where((tail == 0) & (error == 0) & (lost == 0), 0.0, margin)
     floor = np.where((h == g) & (lost == 0), low, -np.inf)
     return h, np.maximum(rest - margin, floor), rest + margin
 

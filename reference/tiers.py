@@ -169,7 +169,8 @@ def _one_number(part: Enclosure, fmt: Format) -> Mask:
     size = max(1, BLOCK // c)
     for start in range(0, n, size):
         rows = slice(start, start + size)
-        one[rows] = decided_at_sight(part.h[rows], part.lo[rows], part.hi[rows], fmt).all(axis=1)
+        sure = decided_at_sight(part.h[rows], part.lo[rows], part.hi[rows], fmt)
+        one[rows] = sure.all() or sure.all(axis=1)
     left = np.flatnonzero(~one)
     if left.size:
         low, high = Enclosure(part.h[left], part.lo[left], part.hi[left]).rounded(fmt)
