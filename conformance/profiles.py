@@ -17,7 +17,8 @@ class Profile:
         examples: cases for each check of meaning.
         meaning_dtypes: the dtypes in which meaning is checked.
         compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
-        every_mode: whether checks of meaning run in every mode, and the dearest modes run at all.
+        every_mode: whether checks of meaning run in every mode, the dearest modes run at all, and modes other than the
+            usual one see the regimes with many classes, whose shape is compiled anew.
         rows: of an accuracy case.
         classes: of an accuracy case.
         many: classes of the regime with many.

@@ -107,10 +107,11 @@ ELEMENTWISE_REGIMES = frozenset(
 """The regimes that mean something where every element is its own row."""
 
 
-def regimes(contract: Contract, form: Form) -> list[Regime]:
-    """Return the regimes that suit a loss function's form of prediction."""
+def regimes(contract: Contract, form: Form, *, many: bool = True) -> list[Regime]:
+    """Return the regimes that suit a loss function's form of prediction; those with many classes only if wanted."""
     elementwise = contract.loss in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID)
-    return [r for r in ALL if form in r.forms and (not elementwise or r.id in ELEMENTWISE_REGIMES)]
+    suiting = [r for r in ALL if form in r.forms and (not elementwise or r.id in ELEMENTWISE_REGIMES)]
+    return [r for r in suiting if many or not r.many]
 
 
 def fill(
