@@ -31,7 +31,7 @@ from lossconform.reference.serial import array_to_json, case_to_json
 from lossconform.reports.model import Cell, Numbers, Observed, Record, Timing, Verdict, Witness
 from lossconform.reports.model import Grade as GradeName
 from lossconform.strategies.regimes import Regime, cotangent, fill, regimes
-from lossconform.strategies.strata import strata
+from lossconform.strategies.strata import LEAST, strata
 
 EAGER = "eager"
 """The mode in which a new shape costs nothing."""
@@ -165,13 +165,13 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     check, contract = question.check, question.function.contract
     assert check.cases is not None  # noqa: S101 - a check of meaning
     narrowed = strata(contract, question.profile.examples, check.applies)
-    examples = -(-question.profile.examples // len(narrowed))
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None
     failing: SearchStrategy[Case] | None = None
-    for one in narrowed:
-        strategy = check.cases(one, question.dtype)
+    turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
+    examples = max(LEAST, -(-question.profile.examples // len(turns)))
+    for strategy in turns:
         found = _first(framework, question, findings, strategy, examples, to_the_end=identifies)
         if found is not None and failing is None:
             failing, findings.failure = strategy, found
@@ -180,6 +180,10 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     if failing is not None:
         again = Findings(question, findings.expectations)
         findings.failure = _first(framework, question, again, failing, examples) or findings.failure
+
+
+def _turns(strategies: tuple[SearchStrategy[Case], ...] | SearchStrategy[Case]) -> tuple[SearchStrategy[Case], ...]:
+    return strategies if isinstance(strategies, tuple) else (strategies,)
 
 
 def _first(

@@ -192,9 +192,9 @@ FAULTS = (
         "zero_target_nan",
         "0 times infinity is NaN",
         CE,
-        ("zero-target", "negative-infinity"),
+        ("zero-target",),
         instead("from_logits", _zero_times_infinity),
-        "(value|zero_times_infinity)",
+        observed("zero_times_infinity", "nan"),
         SOFT,
     ),
     Fault(

@@ -12,8 +12,8 @@ from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference.case import Case
 
-Cases = Callable[[Contract, str], SearchStrategy[Case]]
-"""The strategy of a check for a contract and a dtype."""
+Cases = Callable[[Contract, str], tuple[SearchStrategy[Case], ...] | SearchStrategy[Case]]
+"""The strategy of a check for a contract and a dtype; several where each must have its turn, however few the cases."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from lossconform.adapters.contract import Contract, used_options
 from lossconform.checks.check import Check
 from lossconform.reference.canonical import canonical
-from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
-from lossconform.strategies.cases import array, cases, class_axes, three_axes
+from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
 TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "label_smoothing", "ignore_index")
@@ -46,14 +47,24 @@ def _either_form(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     return case.replace(form=draw(st.sampled_from([Form.LOGITS, Form.PROBABILITIES])))
 
 
+def _ignored(contract: Contract, dtype: str, index: int) -> SearchStrategy[Case]:
+    return cases(
+        contract,
+        dtype,
+        options=("ignore_index",),
+        targets=(TargetForm.INDEX,),
+        shapes=((3, 4),),  # so that more than one row is ignored, and not all
+        ignored=(index,),
+    ).filter(lambda case: not _all_ignored(case))
+
+
 def _ignores(case: Case) -> bool:
     return case.target is not None and bool((case.target == case.ignore_index).any())
 
 
 @st.composite
-def _three_axes(draw: DrawFn, contract: Contract, dtype: str) -> Case:
-    """Draw a case of three axes with its class axis where the contract has it."""
-    axis = draw(st.sampled_from(class_axes(contract)))
+def _three_axes(draw: DrawFn, contract: Contract, dtype: str, axis: int) -> Case:
+    """Draw a case of three axes with its class axis where it is told."""
     return three_axes(draw(cases(contract, dtype, shapes=((4, 3),))), axis)
 
 
@@ -66,9 +77,9 @@ def _reductions(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 
 
 @st.composite
-def _together(draw: DrawFn, contract: Contract, dtype: str) -> Case:
-    """Draw several options at once, with two axes or three. What a mean divides by is another question."""
-    options = [name for name in TOGETHER if name in contract.options and draw(st.integers(0, 3))]
+def _together(draw: DrawFn, contract: Contract, dtype: str, axis: int | None) -> Case:
+    """Draw several options at once, mostly all. What a mean divides by is another question."""
+    options = [name for name in TOGETHER if name in contract.options and draw(st.integers(0, 3)) < 3]
     case = draw(
         cases(
             contract,
@@ -79,8 +90,19 @@ def _together(draw: DrawFn, contract: Contract, dtype: str) -> Case:
             shapes=((4, 3),),
         )
     )
-    axis = draw(st.sampled_from([None, *class_axes(contract)]))
+    # Weights that are drawn are mostly 1, which hides whose they are.
+    weights = {name: _distinct(getattr(case, name)) for name in ("class_weight", "pos_weight", "sample_weight")}
+    case = case.replace(**{name: weight for name, weight in weights.items() if weight is not None})
+    if case.where is not None:
+        # A row with one class left has no loss, whatever its options.
+        case = case.replace(where=case.where | (np.arange(case.classes) < 2))
+    if case.ignore_index is not None and case.target is not None:
+        case = case.replace(target=np.r_[case.ignore_index, case.target[1:]])
     return case if axis is None else three_axes(case, axis)
+
+
+def _distinct(weight: Array | None) -> Array | None:
+    return None if weight is None else np.resize(np.array([2.0, 0.5, 3.0, 0.25]), weight.shape).astype(weight.dtype)
 
 
 def _sums(contract: Contract) -> list[Reduction]:
@@ -100,7 +122,6 @@ CHECKS = (
         cases=lambda contract, dtype: cases(contract, dtype, shapes=((2, 3),)),
         every_dtype=True,
         strict_dtype=True,
-        gradient=True,
     ),
     Check(
         id="from-logits",
@@ -116,9 +137,7 @@ CHECKS = (
         group="ignore",
         question="Do ignored labels count for nothing, in value, gradient and mean?",
         applies=lambda contract: "ignore_index" in contract.options,
-        cases=lambda contract, dtype: cases(
-            contract, dtype, options=("ignore_index",), targets=(TargetForm.INDEX,), shapes=((2, 3), (3, 4))
-        ).filter(lambda case: not _all_ignored(case)),
+        cases=lambda contract, dtype: tuple(_ignored(contract, dtype, index) for index in IGNORED),
         gradient=True,
         plain=_ignores,
     ),
@@ -144,7 +163,7 @@ CHECKS = (
         group="options",
         question="Is the class axis of an array of three axes where it should be?",
         applies=lambda contract: contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID),
-        cases=_three_axes,
+        cases=lambda contract, dtype: tuple(_three_axes(contract, dtype, axis) for axis in class_axes(contract)),
         gradient=True,
     ),
     option_check("class_weight", "options", "class-weight", "Does each class's weight multiply its terms?"),
@@ -156,7 +175,7 @@ CHECKS = (
         group="options",
         question="Do options keep their meaning together, and along any class axis?",
         applies=lambda contract: bool(_sums(contract)) and len(set(TOGETHER) & set(contract.options)) > 1,
-        cases=_together,
+        cases=lambda contract, dtype: tuple(_together(contract, dtype, axis) for axis in (None, *class_axes(contract))),
         gradient=True,
         plain=_several,
     ),

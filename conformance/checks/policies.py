@@ -79,12 +79,12 @@ def _bad_ignored_rows(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 
 
 @st.composite
-def _odd_label(draw: DrawFn, contract: Contract, dtype: str, negative: bool) -> Case:
+def _odd_label(draw: DrawFn, contract: Contract, dtype: str, label: int, classes: int) -> Case:
+    """Draw a case whose first label is `label` plus so many times the number of classes."""
     case = draw(cases(contract, dtype, targets=INDEX))
     assert case.target is not None  # noqa: S101
-    c = case.classes
     target = case.target.copy()
-    target.flat[0] = draw(st.sampled_from([-1, -c] if negative else [c, c + 1]))
+    target.flat[0] = label + classes * case.classes
     return case.replace(target=target)
 
 
@@ -211,7 +211,7 @@ CHECKS = (
         group="labels",
         question="What does a negative label do that is not to be ignored?",
         applies=_has_index,
-        cases=lambda contract, dtype: _odd_label(contract, dtype, negative=True),
+        cases=lambda contract, dtype: (_odd_label(contract, dtype, -1, 0), _odd_label(contract, dtype, 0, -1)),
         policy="negative_label",
         hazards=SILENT,
     ),
@@ -220,7 +220,7 @@ CHECKS = (
         group="labels",
         question="What does a label beyond the last class do?",
         applies=_has_index,
-        cases=lambda contract, dtype: _odd_label(contract, dtype, negative=False),
+        cases=lambda contract, dtype: (_odd_label(contract, dtype, 0, 1), _odd_label(contract, dtype, 1, 1)),
         policy="label_too_large",
         hazards=SILENT,
     ),

@@ -79,10 +79,10 @@ def _weights(draw: DrawFn, shape: Sequence[int], dtype: str) -> Array:
 Option = Callable[[DrawFn, Case], Case]
 
 
-def _ignore_index(draw: DrawFn, case: Case) -> Case:
+def _ignore_index(draw: DrawFn, case: Case, ignored: Sequence[int] = IGNORED) -> Case:
     """Ignore some rows: by a label that is no class, or by one that is."""
     assert case.target is not None  # noqa: S101 - index targets only
-    index = draw(st.sampled_from([i for i in IGNORED if i < case.classes]))
+    index = draw(st.sampled_from([i for i in ignored if i < case.classes]))
     mask = array(draw, st.booleans(), case.target.shape, np.bool_)
     return case.replace(ignore_index=index, target=np.where(mask, index, case.target))
 
@@ -125,6 +125,7 @@ def cases(
     reductions: Sequence[Reduction] | None = None,
     options: Sequence[str] = (),
     shapes: Sequence[tuple[int, int]] = SHAPES,
+    ignored: Sequence[int] = IGNORED,
 ) -> Case:
     """Draw a case that a contract allows, with exactly these options.
 
@@ -137,6 +138,7 @@ def cases(
         reductions: see forms.
         options: those that the case has.
         shapes: to draw from.
+        ignored: what to draw `ignore_index` from.
     """
     shape = draw(st.sampled_from(list(shapes)))
     form = draw(st.sampled_from(list(forms or contract.forms)))
@@ -150,7 +152,7 @@ def cases(
         reduction=draw(st.sampled_from(list(reductions or contract.reductions))),
     )
     for option in options:
-        case = OPTIONS[option](draw, case)
+        case = _ignore_index(draw, case, ignored) if option == "ignore_index" else OPTIONS[option](draw, case)
     return case
 
 
