@@ -58,14 +58,11 @@ def collected(value: Enclosure, gradient: Enclosure | None, covered: Mask, infin
         infinite: the values that are known to be infinite, and may be.
     """
     for part in (value, gradient):
-        if part is not None:
-            for array in (part.lo, part.hi, part.h):
-                if _all_finite(array):
-                    continue
-                fine = np.isfinite(array)
-                if infinite is not None and array is value.h:
-                    fine |= infinite
-                covered = np.logical_and(covered, fine.all(axis=1))
+        if part is not None and not _all_finite(part.h):
+            fine = np.isfinite(part.h)
+            if infinite is not None and part is value:
+                fine |= infinite
+            covered = np.logical_and(covered, fine.all(axis=1))
     if not covered.all():
         for part in (value, gradient):
             if part is not None:
@@ -74,19 +71,22 @@ def collected(value: Enclosure, gradient: Enclosure | None, covered: Mask, infin
     return Bounds(value, gradient, covered)
 
 
-def enclosed(h: Float64, lo: Float64, hi: Float64) -> Enclosure:
-    """Return an enclosure, NaN where a bound is; one column if the arrays have one axis."""
+def enclosed(h: Float64, lo: Float64 | None, hi: Float64) -> Enclosure:
+    """Return an enclosure, NaN where a bound is not finite; one column for arrays of one axis; lo is -hi if None."""
+    sure = _all_finite(hi) and (lo is None or _all_finite(lo))
+    if lo is None:
+        lo = np.negative(hi)
     if h.ndim == 1:
         h, lo, hi = h[:, None], lo[:, None], hi[:, None]
-    if _all_finite(lo) and _all_finite(hi):
+    if sure:
         return Enclosure(h, lo, hi)
-    odd = np.isnan(lo) | np.isnan(hi)
+    odd = ~(np.isfinite(lo) & np.isfinite(hi))
     return Enclosure(np.where(odd, np.nan, h), np.where(odd, 0.0, lo), np.where(odd, 0.0, hi))
 
 
 def _all_finite(array: Float64) -> bool:
-    """Return whether every number is finite: the largest and the smallest pass NaN on."""
-    return not array.size or bool(np.isfinite(array.max()) and np.isfinite(array.min()))
+    """Return whether every number is certainly finite: a sum passes on what is not."""
+    return bool(np.isfinite(array.sum()))
 
 
 def sane(array: Float64) -> NDArray[np.bool_]:

@@ -230,7 +230,7 @@ def log1p(high: Float64, low: Float64) -> Pair:
     top = np.where(own, high, difference[0]), np.where(own, low, difference[1])
     z = over(top, plus((m, m_low), (f, none)))
     twice = times((2 * z[0], 2 * z[1]), _atanh_over(z))
-    index = i.astype(np.int64)
+    index = np.where(i <= 3 * CELLS // 2, i, 0.0).astype(np.int64)  # NaN passes through the rest
     first, second, third = table.two
     result = plus(quick_two_sum(k * first, k * second), (k * third, none))
     result = plus(result, (table.high[index], table.low[index]))

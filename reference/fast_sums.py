@@ -142,7 +142,7 @@ class Slopes:
 
     def enclosure(self) -> Enclosure:
         """Return h within its bound."""
-        return enclosed(self.h, np.negative(self.bound), self.bound)
+        return enclosed(self.h, None, self.bound)
 
 
 Use = Callable[[Block, Sums], None]
@@ -174,8 +174,9 @@ def probabilities(block: Block, sums: Sums, factor: Float64, out: Slopes, extra:
     h = out.h[block.rows] if straight else block.e
     bound = out.bound[block.rows] if straight else block.d
     np.multiply(block.e, (factor / (1 + sums.rest))[:, None], out=h)
-    np.maximum(block.d, LOWEST, out=bound)
-    np.multiply(bound, -U, out=bound)
+    if not np.isfinite(block.d.min()):
+        np.maximum(block.d, LOWEST, out=block.d)  # so that 0 · inf does not arise
+    np.multiply(block.d, -U, out=bound)
     np.add(bound, (sums.relative + (EF + 12 * U + extra))[:, None] * WIDEN, out=bound)
     np.multiply(bound, h, out=bound)
     if (factor < 0).any():
