@@ -217,8 +217,9 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
     """Go through the regimes with packed cases."""
     question = findings.question
     contract, profile = question.function.contract, question.profile
+    many = profile.every_mode or question.mode == next(iter(framework.engine.modes))
     for form in contract.forms:
-        for regime in regimes(contract, form):
+        for regime in regimes(contract, form, many=many):
             drawn = st.tuples(st.sampled_from(list(contract.targets)), st.integers(0, 2**32 - 1)).map(
                 lambda pair, regime=regime, form=form: packed(question, regime, form, pair[0], pair[1])  # type: ignore[misc]
             )

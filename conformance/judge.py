@@ -134,7 +134,8 @@ class Oracle:
         fmt = self.case.format
         if tuple(got.shape) != exact.shape:
             return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {exact.shape}")
-        wrong = wrong_dtype(got, fmt, any_float=not strict)
+        # A value of another dtype is a question of its own; a gradient of another dtype is no gradient.
+        wrong = wrong_dtype(got, fmt, any_float=part == "value" and not strict)
         if wrong:
             return Judgement(ok=False, part=part, problem=f"{part} {wrong}")
         if strict:

@@ -192,7 +192,7 @@ FAULTS = (
         "dtype_of_gradient",
         "the gradient in float64",
         CE,
-        ("dtype",),
+        ("gradient",),
         after("answer", lambda a, b, v: a.astype(np.float64) if a.ndim > 1 else a),
         "gradient has dtype float64",
     ),

@@ -122,7 +122,6 @@ CHECKS = (
         cases=lambda contract, dtype: cases(contract, dtype, shapes=((2, 3),)),
         every_dtype=True,
         strict_dtype=True,
-        gradient=True,
     ),
     Check(
         id="from-logits",
