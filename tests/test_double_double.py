@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,15 +52,14 @@ class TestFunctions:
     @pytest.mark.parametrize("kind", ["wide", "moderate", "small", "at the edges of cells", "in their middle"])
     def test_exp(self, kind: str) -> None:
         g = np.random.default_rng(2)
-        x = -np.abs(
-            {
-                "wide": lambda: g.uniform(0, 630, 1500),
-                "moderate": lambda: g.exponential(4, 1500),
-                "small": lambda: 10.0 ** g.uniform(-300, -3, 1500),
-                "at the edges of cells": lambda: (g.integers(0, 40_000, 1500) + 0.5) * self.STEP,
-                "in their middle": lambda: g.integers(0, 40_000, 1500) * self.STEP,
-            }[kind]()
-        )
+        samples: dict[str, Callable[[], Any]] = {
+            "wide": lambda: g.uniform(0, 630, 1500),
+            "moderate": lambda: g.exponential(4, 1500),
+            "small": lambda: 10.0 ** g.uniform(-300, -3, 1500),
+            "at the edges of cells": lambda: (g.integers(0, 40_000, 1500) + 0.5) * self.STEP,
+            "in their middle": lambda: g.integers(0, 40_000, 1500) * self.STEP,
+        }
+        x = -np.abs(samples[kind]())
         low = lows(g, x)
         high, rest = dd.exp(x.copy(), low.copy())
         assert relative(high, rest, "exp", x, low).max() <= dd.EXP
@@ -77,13 +78,14 @@ class TestFunctions:
     @pytest.mark.parametrize("kind", ["all", "moderate", "tiny", "where the table begins", "near ties of cells"])
     def test_log1p(self, kind: str) -> None:
         g = np.random.default_rng(4)
-        x = {
+        samples: dict[str, Callable[[], Any]] = {
             "all": lambda: 10.0 ** g.uniform(-15, 15, 1500),
             "moderate": lambda: g.uniform(0, 6, 1500),
             "tiny": lambda: 10.0 ** g.uniform(-280, -10, 1500),
             "where the table begins": lambda: 2.0**-11 * g.uniform(0.99, 2.01, 1500),
             "near ties of cells": lambda: np.abs((g.integers(1, 1536, 1500) + 0.5) / 1024 + g.normal(0, 1e-12, 1500)),
-        }[kind]()
+        }
+        x = samples[kind]()
         low = lows(g, x)
         high, rest = dd.log1p(x, low)
         assert relative(high, rest, "log1p", x, low).max() <= dd.LOG1P
