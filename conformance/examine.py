@@ -11,27 +11,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from lossconform.adapters.base import Answer, Framework
+from lossconform.adapters.base import Framework
 from lossconform.checks.check import Question
 from lossconform.cut import smallest
 from lossconform.expectations import Expectation
-from lossconform.judge import Oracle, bar, hex_of
 from lossconform.look import Look, look
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, TargetForm
 from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES
-from lossconform.reference.serial import array_to_json, case_to_json
-from lossconform.reports.model import Cell, Numbers, Observed, Record, Timing, Verdict, Witness
+from lossconform.reports.model import Cell, Observed, Record, Timing, Verdict, Witness
 from lossconform.reports.model import Grade as GradeName
 from lossconform.strategies.regimes import Regime, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
+from lossconform.witness import in_dtype, witness
 
 EAGER = "eager"
 """The mode in which a new shape costs nothing."""
@@ -54,6 +52,7 @@ class Findings:
     failure: Look | None = None
     shown: Look | None = None
     known: list[Expectation] = field(default_factory=list)
+    covered: Look | None = None
     allowed: frozenset[str] | None = None
     excused: bool = True
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -73,6 +72,7 @@ class Findings:
         shows = not judgement.ok or _hazard(self.question, seen.allowed)
         if shows and covering is not None and covering not in self.known:
             self.known.append(covering)
+            self.covered = self.covered or seen
         if judgement.ok or covering is None:
             if seen.allowed is not None and seen.telling:
                 self.allowed = seen.allowed if self.allowed is None else self.allowed & seen.allowed
@@ -296,8 +296,21 @@ def _conclude(framework: Framework, findings: Findings, started: float) -> Recor
         return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started, shown)
     if findings.known:
         reasons = "; ".join(e.reason for e in findings.known)
-        return _record(question, Verdict.KNOWN, reasons, findings, started)
+        shown = _known(framework, findings)
+        return _record(question, Verdict.KNOWN, reasons, findings, started, shown)
     return _record(question, Verdict.PASS, "", findings, started)
+
+
+def _known(framework: Framework, findings: Findings) -> Witness | None:
+    """Return the witness of a known deviation: its expectation's, in this dtype and mode, or what was covered."""
+    question = findings.question
+    seen = findings.covered
+    small = in_dtype(findings.known[0].witness, question.dtype)
+    if small is not None:
+        again = look(framework, question, small, accuracy=question.check.cases is None)
+        if again is not None and (not again.judgement.ok or _hazard(question, again.allowed)):
+            seen = again
+    return None if seen is None else witness(framework, question, seen, refused=seen.judgement.ok)
 
 
 def _message(findings: Findings) -> str:
@@ -311,52 +324,6 @@ def _message(findings: Findings) -> str:
     word = "documented" if clause is not None and clause.source is not None else "assumed, not documented"
     seen = ", ".join(sorted(findings.allowed or ())) or "no known policy"
     return f"{check.policy} is {word} as {value!r}; observed: {seen}. {problem}"
-
-
-def witness(framework: Framework, question: Question, seen: Look, *, refused: bool = False) -> Witness:
-    """Return a look as a witness, with the program that shows it; `refused` if an exception would have been right."""
-    judgement, case = seen.judgement, seen.case
-    policy = seen.function.contract.policy()
-    if refused and question.check.policy is not None:
-        policy = policy.replace(**{question.check.policy: "refused"})
-    oracle = Oracle.of(case, policy, gradient=question.check.gradient)
-    exact = oracle.answer()
-    gradient = judgement.part == "gradient"
-    index = list(judgement.index) if judgement.index else ""
-    allowed = None
-    if judgement.allowed is not None:
-        name = bar(case).label if question.check.cases is None else "sequential"
-        allowed = f"{judgement.allowed:.3g} ULP ({name})"
-    return Witness(
-        case=case_to_json(case),
-        answer=_shown(seen.answer, gradient=gradient),
-        expected=_shown(exact, gradient=gradient),
-        where=None if judgement.got is None else f"{judgement.part}{index}",
-        got=hex_of(judgement.got),
-        wanted=hex_of(judgement.wanted),
-        ulp=judgement.distance,
-        allowed=allowed,
-        snippet=framework.snippet(seen.function, case, mode=question.mode, gradient=question.check.gradient)
-        + _comparison(judgement.part, exact),
-    )
-
-
-def _comparison(part: str, exact: object) -> str:
-    """Return the lines of a snippet that say what is right."""
-    if not isinstance(exact, Answer):
-        return '# expected: an exception\nprint("expected an exception")\n'
-    array = exact.gradient if part == "gradient" else exact.value
-    text = repr(np.asarray(array).astype(np.float64).tolist())
-    for name in ("nan", "inf"):
-        text = text.replace(name, f"float('{name}')")
-    return f'print("expected {part}", {text})\n'
-
-
-def _shown(answer: object, *, gradient: bool) -> Numbers | str:
-    if isinstance(answer, Answer):
-        array = answer.gradient if gradient and answer.gradient is not None else answer.value
-        return Numbers(**array_to_json(array))
-    return f"{answer.kind}: {answer.message}"  # type: ignore[attr-defined]
 
 
 def _record(

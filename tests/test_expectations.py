@@ -24,6 +24,7 @@ from lossconform.reference.formats import dtype_of
 from lossconform.reference.grades import Grade
 from lossconform.reference.serial import case_from_json, case_to_json
 from lossconform.reports.model import Verdict
+from lossconform.witness import in_dtype
 
 FOLDER = files("lossconform.adapters.expectations")
 SHIPPED = [
@@ -354,3 +355,12 @@ def test_load_takes_those_of_a_target() -> None:
     assert load("no such target") == []
     for target in ("torch", "tensorflow", "jax"):
         assert all(target in expectation.targets for expectation in load(target))
+
+
+def test_a_witness_in_another_dtype_has_the_same_numbers_or_is_none() -> None:
+    case = Case(loss=Loss.LOG_SUM_EXP, prediction=np.array([[1.0, 0.1]]))
+    assert in_dtype(case, "float32") is None
+    exact = in_dtype(case.replace(prediction=np.array([[1.0, 0.125]])), "bfloat16")
+    assert exact is not None
+    assert exact.dtype == "bfloat16"
+    assert exact.prediction.astype(float).tolist() == [[1.0, 0.125]]
