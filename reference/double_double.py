@@ -210,32 +210,46 @@ def _minus(t: Float64, u: Float64, low: Float64) -> Pair:
 
 
 def log1p(high: Float64, low: Float64) -> Pair:
-    """Return log(1 + high + low) within LOG1P relative, for arguments >= 0.
+    """Return log(1 + high + low) within LOG1P relative, for arguments >= 0."""
+    none = np.zeros_like(high)
+    return _log(plus((np.ones_like(high), none), (high, low)), (high, low))
 
-    With 1 + x = 2^k m, m near F = i / CELLS and z = (m - F) / (m + F), it is k log 2 + log F + 2 atanh z. Where F is 1
-    and k is 0, m - F is x itself, so that nothing cancels.
+
+def log(high: Float64, low: Float64) -> Pair:
+    """Return the logarithm of pairs within LOG1P relative, for normal positive numbers that they are exactly."""
+    return _log((high, low), None)
+
+
+def _log(s: Pair, beyond_one: Pair | None) -> Pair:
+    """Return the logarithm of s, which is 1 + beyond_one where that is given.
+
+    With s = 2^k m, m near F = i / CELLS and z = (m - F) / (m + F), it is k log 2 + log F + 2 atanh z. Where F is 1 and
+    k is 0, m - F is what lies beyond one, so that nothing cancels.
     """
     table = _log_table()
-    s = plus((np.ones_like(high), np.zeros_like(high)), (high, low))
     m, k = np.frexp(s[0])
     small = m < 0.75
     k = (k - small).astype(np.float64)
-    scale = np.ldexp(1.0, -k.astype(np.int32))
-    m, m_low = s[0] * scale, s[1] * scale
+    m, m_low = (np.ldexp(part, -k.astype(np.int32)) for part in s)
     i = np.rint(m * CELLS)
     f = i / CELLS
     own = (k == 0) & (f == 1)
     none = np.zeros_like(f)
-    difference = two_sum(m - f, m_low)
-    top = np.where(own, high, difference[0]), np.where(own, low, difference[1])
-    z = over(top, plus((m, m_low), (f, none)))
-    twice = times((2 * z[0], 2 * z[1]), _atanh_over(z))
-    index = np.where(i <= 3 * CELLS // 2, i, 0.0).astype(np.int64)  # NaN passes through the rest
+    top = two_sum(m - f, m_low)
+    if beyond_one is not None:
+        top = np.where(own, beyond_one[0], top[0]), np.where(own, beyond_one[1], top[1])
+    twice = twice_atanh(over(top, plus((m, m_low), (f, none))))
+    index = np.where((i >= 0) & (i <= 3 * CELLS // 2), i, 0.0).astype(np.int64)  # NaN passes through the rest
     first, second, third = table.two
     result = plus(quick_two_sum(k * first, k * second), (k * third, none))
     result = plus(result, (table.high[index], table.low[index]))
     result = plus(result, twice)
     return np.where(own, twice[0], result[0]), np.where(own, twice[1], result[1])
+
+
+def twice_atanh(z: Pair) -> Pair:
+    """Return 2 atanh(z), which is log((1 + z) / (1 - z)), within 2^-97 relative, for |z| < 2^-11.5."""
+    return times((2 * z[0], 2 * z[1]), _atanh_over(z))
 
 
 def _atanh_over(z: Pair) -> Pair:

@@ -38,7 +38,7 @@ def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
     return merged(single, first, _dense(take(problem, np.flatnonzero(~single)), gradient))
 
 
-def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
+def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
     """Return the class of each row, its weight within 2 ROUND, and whether that is 1."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
     lines = np.arange(problem.x.shape[0])
@@ -60,7 +60,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log S); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.x.shape[0])
     slopes = Table.like(problem.x if gradient else problem.x[:0])
-    labels, weight, ones = _labels(problem)
+    labels, weight, ones = labels_of(problem)
     upstream = at(given(problem), np.s_[:, 0])
     factor = dd.times(upstream, weight)
 
@@ -107,7 +107,7 @@ def _label(block: Block, sums: Sums, slopes: Table, y: NDArray[np.intp], factor:
     slopes.hi[lines, y] = np.where(gone, np.where(sign < 0, SMALLEST, 0.0), low + error)
 
 
-def _target(problem: Canonical, rows: slice) -> Pair:
+def weighted_target(problem: Canonical, rows: slice) -> Pair:
     """Return the smoothed and weighted target of rows, within 8 ROUND."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
     base, where = problem.base[rows], problem.where[rows]
@@ -145,7 +145,7 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
 
     def use(block: Block, sums: Sums) -> None:
         rows = block.rows
-        t = _target(problem, rows)
+        t = weighted_target(problem, rows)
         nothing = t[0] == 0
         if strict:
             covered[rows] &= ~(nothing & np.isneginf(block.x) & problem.where[rows]).any(axis=1)

@@ -7,21 +7,52 @@ their proofs: docs/numerics-tiers.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from lossconform.reference.bounds import Bounds
+from lossconform.reference.bounds import Bounds, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss
 from lossconform.reference.double_double_cross_entropy import cross_entropy
+from lossconform.reference.double_double_elementwise import (
+    binary_from_logits,
+    binary_from_probabilities,
+    divergence,
+    log_sigmoid,
+)
+from lossconform.reference.double_double_likelihood import from_probabilities, negative_log_likelihood
 from lossconform.reference.double_double_softmax import log_softmax, log_sum_exp, softmax
-from lossconform.reference.fast import ignoring
+from lossconform.reference.double_double_sums import BLOCK
+from lossconform.reference.fast import ignoring, joined
 
-FAMILIES: dict[tuple[Loss, Form], Callable[[Canonical, bool], Bounds]] = {
+Family = Callable[[Canonical, bool], Bounds]
+"""A problem, and whether the gradient is wanted."""
+
+
+def _in_blocks(family: Family) -> Family:
+    """Evaluate block by block, for families that hold dozens of copies of what they are given."""
+
+    def blocked(problem: Canonical, gradient: bool) -> Bounds:
+        n, c = problem.x.shape
+        size = max(1, BLOCK // c)
+        return joined([family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)])
+
+    return blocked
+
+
+FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): log_sum_exp,
     (Loss.SOFTMAX, Form.LOGITS): softmax,
     (Loss.LOG_SOFTMAX, Form.LOGITS): log_softmax,
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): cross_entropy,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _in_blocks(negative_log_likelihood),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(from_probabilities),
+    (Loss.LOG_SIGMOID, Form.LOGITS): _in_blocks(log_sigmoid),
+    (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _in_blocks(binary_from_logits),
+    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(binary_from_probabilities),
+    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): _in_blocks(partial(divergence, log=True)),
+    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _in_blocks(partial(divergence, log=False)),
 }
 """Which formulas serve which loss of which form of prediction."""
 

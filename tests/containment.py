@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossconform.reference.case import Array, Case, Loss, TargetForm
+from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import FORMATS, Format, dtype_of, round_to, two_sum
 from lossconform.strategies.regimes import ALL, Regime
@@ -106,6 +106,28 @@ def _narrow(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
 
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
+KL, BCE = Loss.KL_DIVERGENCE, Loss.BINARY_CROSS_ENTROPY
+
+
+def _distribution(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
+    t = g.integers(0, 17, x.shape) / 64
+    close = x.astype(np.float64)
+    near = np.isfinite(close) & (close >= 0) & (close <= 1) & (g.random(x.shape) < 0.3)
+    return {"target": np.where(near, close, t), "target_form": TargetForm.DISTRIBUTION}
+
+
+OTHERS: dict[str, tuple[Loss, Form, Any]] = {
+    "log-probabilities": (CE, Form.LOG_PROBABILITIES, _index),
+    "weighted log-probabilities": (CE, Form.LOG_PROBABILITIES, _weighted),
+    "soft log-probabilities": (CE, Form.LOG_PROBABILITIES, _soft),
+    "probabilities": (CE, Form.PROBABILITIES, _index),
+    "smoothed probabilities": (CE, Form.PROBABILITIES, _smoothed),
+    "binary probabilities": (BCE, Form.PROBABILITIES, _binary),
+    "divergence": (KL, Form.PROBABILITIES, _distribution),
+    "divergence from logarithms": (KL, Form.LOG_PROBABILITIES, _distribution),
+}
+"""Losses of other predictions, made from the logits of a regime."""
+
 QUESTIONS: dict[str, tuple[Loss, Any]] = {
     "log-sum-exp": (Loss.LOG_SUM_EXP, _narrow),
     "softmax": (Loss.SOFTMAX, _wide),
@@ -124,10 +146,28 @@ QUESTIONS: dict[str, tuple[Loss, Any]] = {
 
 def question(name: str, regime: Regime, dtype: str, c: int, *, rows: int | None = None, seed: int = 0) -> Case:
     """Return a case of a regime."""
-    loss, options = QUESTIONS[name]
     x = logits(regime, dtype, rows or SIZES[c], c, seed)
+    if name in OTHERS:
+        return _formed(name, regime, x, seed)
+    loss, options = QUESTIONS[name]
     if loss in (Loss.LOG_SIGMOID, Loss.BINARY_CROSS_ENTROPY):
         x = np.where(np.isfinite(x.astype(np.float64)), x, 1.0).astype(x.dtype)
     g = np.random.default_rng([seed, 9])
     fields = options(x, labels(regime, x, seed), g)
     return Case(loss=loss, prediction=x, **fields)
+
+
+def _formed(name: str, regime: Regime, x: Array, seed: int) -> Case:
+    """Return a case whose prediction is made from logits."""
+    loss, form, options = OTHERS[name]
+    wide = np.clip(np.where(np.isfinite(x.astype(np.float64)), x.astype(np.float64), -30.0), -600.0, 600.0)
+    d = wide - wide.max(axis=1, keepdims=True)
+    total = np.exp(d).sum(axis=1, keepdims=True)
+    log_p = d - np.log(total)
+    formed = log_p if form is Form.LOG_PROBABILITIES else np.exp(log_p)
+    if loss is BCE:
+        formed = 1 / (1 + np.exp(-wide))
+    fmt = FORMATS[str(x.dtype)]
+    prediction = round_to(formed, fmt).astype(x.dtype)
+    fields = options(prediction, labels(regime, x, seed), np.random.default_rng([seed, 9]))
+    return Case(loss=loss, form=form, prediction=prediction, **fields)

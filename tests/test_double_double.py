@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from containment import QUESTIONS, REGIMES, SIZES, question, undecided
+from containment import OTHERS, QUESTIONS, REGIMES, SIZES, question, undecided
 from flint import arb, ctx
 from test_fast import check
 
@@ -23,7 +23,7 @@ from lossconform.reference.policy import Policy
 from lossconform.reference.real import rational
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
-COVERED = [name for name in QUESTIONS if name not in ("log-sigmoid", "binary")]
+COVERED = [*QUESTIONS, *OTHERS]
 
 
 def relative(high: Float64, low: Float64, function: str, x: Float64, x_low: Float64) -> Float64:
@@ -74,6 +74,22 @@ class TestFunctions:
         x = np.array([-1e300, -np.inf, -745.0, dd.LEAST])
         high, low = dd.exp(x, np.zeros(4))
         assert np.all((high >= 0) & (high + np.abs(low) <= dd.FLOOR / 16))
+
+    @pytest.mark.parametrize("kind", ["all", "probabilities", "just below one", "just above one"])
+    def test_log(self, kind: str) -> None:
+        g = np.random.default_rng(5)
+        samples: dict[str, Callable[[], Any]] = {
+            "all": lambda: 10.0 ** g.uniform(-250, 250, 1500),
+            "probabilities": lambda: g.uniform(0, 1, 1500),
+            "just below one": lambda: 1 - 10.0 ** g.uniform(-16, -2, 1500),
+            "just above one": lambda: 1 + 10.0 ** g.uniform(-16, -2, 1500),
+        }
+        x = samples[kind]()
+        low = np.where(x == 1, 0.0, lows(g, x))
+        high, rest = dd.log(x, low)
+        at = x != 1
+        assert relative(high[at], rest[at], "log", x[at], low[at]).max() <= dd.LOG1P
+        assert not high[~at].any()
 
     @pytest.mark.parametrize("kind", ["all", "moderate", "tiny", "where the table begins", "near ties of cells"])
     def test_log1p(self, kind: str) -> None:
