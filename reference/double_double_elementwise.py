@@ -206,11 +206,13 @@ def divergence(problem: Canonical, gradient: bool, log: bool) -> Bounds:
     """Enclose w t (log t - log q), given q or log q; the gradient is -w t / q, or -w t."""
     case = problem.case
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    x, t = problem.x, problem.base
+    x = problem.x
     plain = case.target_form is not TargetForm.LOG_DISTRIBUTION and problem.policy.target_range == "as_given"
     plain = plain and (log or problem.policy.probability_range == "as_given")
+    # Logarithms of targets are not covered: their rows are computed, as if of ones, and thrown away.
+    t = problem.base if plain else np.ones_like(x)
     nothing = (t == 0) | ~problem.where
-    safe_t = np.where(nothing | (t < 0), 1.0, t)  # logarithms of targets are not covered
+    safe_t = np.where(nothing, 1.0, t)
     # The comparisons are false for NaN.
     usable = np.abs(x) <= 2.0**200 if log else (x >= 2.0**-200) & (x <= 2.0**200)
     safe_x = np.where(nothing | ~usable, 1.0, x)
