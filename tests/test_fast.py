@@ -117,6 +117,13 @@ class TestWorstLibm:
             check_case = Case(loss=CE, prediction=x, target=labels, target_form=TargetForm.INDEX)
             check(check_case, fast.evaluate(canonical(check_case, Policy())))
 
+    @pytest.mark.parametrize("c", [3, 200, 2000])
+    def test_a_sum_of_exponentials_that_are_flushed(self, c: int) -> None:
+        x = np.full((1, c), -708.5)
+        x[0, 0] = 0.0
+        case = Case(loss=CE, prediction=x, target=np.array([0]), target_form=TargetForm.INDEX)
+        check(case, fast.evaluate(canonical(case, Policy())))
+
 
 class TestRoundedDifference:
     """In float64 x - m is rounded: the bound |d| u is nearly reached where exp of the difference is all there is."""
