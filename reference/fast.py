@@ -47,7 +47,7 @@ def _stacked(parts: list[Enclosure]) -> Enclosure:
     return Enclosure(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("h", "lo", "hi")))
 
 
-ROWS = 4096
+ROWS = 16_384
 """Rows at a time where only values are wanted."""
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
