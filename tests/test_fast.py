@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -181,6 +182,26 @@ class TestSums:
             rest = math.fsum([*row, -a, -b])
             assert abs(rest) <= bound
             assert bound <= 2.0**-90 * np.abs(row).sum()
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 40])
+    @pytest.mark.parametrize("spread", [0, 5, 20, 60])
+    def test_sums_and_means_of_enclosures(self, n: int, spread: int) -> None:
+        g = np.random.default_rng([n, spread])
+        h = g.normal(0, 1, (60, n)) * 10.0 ** g.uniform(-spread, spread, (60, n))
+        lo = np.abs(h) * g.choice([0.0, -(2.0**-60), -(2.0**-104)], (60, n))
+        hi = lo + np.abs(h) * g.choice([0.0, 2.0**-60, 2.0**-100], (60, n))
+        whole = pairs.sum_of(h, lo, hi)
+        for parts, by in ((whole, 1), (pairs.divided(*whole, 3), 3), (pairs.divided(*whole, 8), 8)):
+            for k in range(60):
+                least, most = (
+                    sum(Fraction(a) + Fraction(b) for a, b in zip(h[k], part[k], strict=True)) for part in (lo, hi)
+                )
+                at, low, high = (Fraction(part[k]) for part in parts)
+                assert at + low <= least / by <= most / by <= at + high
+                # Tight, and exact where nothing was lost.
+                assert (high - low) * by - (most - least) <= (
+                    abs(least) + sum(map(Fraction, hi[k] - lo[k]))
+                ) / 2**95 + Fraction(np.abs(h[k]).sum()) / 2**100
 
     def test_a_sum_without_loss_is_known_to_be_exact(self) -> None:
         s, c, lost = pairs.fold_pairs(np.array([[2.0**60, 1.0, 2.0**-40, 3.0]]))
