@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,16 @@ class TestReducedMidpoints:
         for reduction in (Reduction.SUM, Reduction.MEAN):
             counts = same(case.replace(reduction=reduction), gradient=False)
             assert "exact" not in counts.rows
+
+    def test_a_sum_that_only_the_exact_tier_decides(self) -> None:
+        # log 2 and three float32 numbers that bring it within 2^-70 of a midpoint of float32.
+        parts, left = [], 1 + 2.0**-24 - math.log(2.0)
+        for low in (0.0, -2.3190468138462996e-17, 0.0):  # log 2 less its float64
+            parts.append(float(np.float32(left)))
+            left = (left - parts[-1]) + low
+        x = np.array([[0.0, 0.0], *([y, -np.inf] for y in parts)], np.float32)
+        case = Case(loss=Loss.LOG_SUM_EXP, prediction=x, reduction=Reduction.SUM)
+        assert same(case, gradient=False).rows == {"exact": 4}
 
     def test_a_mean_of_losses_whose_sum_overflows(self) -> None:
         case = Case(
