@@ -20,11 +20,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lossconform.adapters.contract import Contract, unsupported
+from lossconform.adapters.settings import Setting, of_process
 from lossconform.reference.case import Array, Case
 
 
 class Unsupported(Exception):  # noqa: N818 - a statement about the case, not an error
     """The case cannot be put to this loss function; the message says why."""
+
+
+class InputChanged(Exception):  # noqa: N818 - what was seen, in the words of a refusal
+    """A loss function changed one of its arguments in place."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,14 @@ class Call:
         arguments: by keyword, in the order in which they are shown.
         prediction: the argument that is differentiated.
         init: for a class: the arguments of its constructor. None for a function.
+        own: the callable itself, where it was brought along and not looked up by its name.
     """
 
     function: str
     arguments: Mapping[str, Any]
     prediction: str
     init: Mapping[str, Any] | None = None
+    own: Callable[..., Any] | None = None
 
     @property
     def tensors(self) -> dict[str, Array]:
@@ -74,12 +81,16 @@ class Call:
         """The arguments that are not arrays."""
         return {name: value for name, value in self.arguments.items() if not isinstance(value, np.ndarray)}
 
+    def target(self) -> Any:
+        """Return what is called. Raises ModuleNotFoundError or AttributeError where the name is not importable."""
+        return resolve(self.function) if self.own is None else self.own
+
     def key(self) -> tuple[Any, ...] | None:
         """What a compiled form of this call can be kept under; None if it must not be kept."""
         init = self.init or {}
         if any(isinstance(value, np.ndarray) for value in init.values()):
             return None
-        return (self.function, repr(init), repr(self.literals), tuple(self.tensors), self.prediction)
+        return (self.function, id(self.own), repr(init), repr(self.literals), tuple(self.tensors), self.prediction)
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,14 @@ class LossFunction:
         call: puts a case that the contract covers into this function's terms; raises `Unsupported` for
             combinations that do not go together. Ask through `invocation`, which looks at the contract first.
         sibling: the id of the loss function that takes the same loss in other target forms, if there is one.
+        open: the policies that nobody stated: what it does is identified first, and taken as its contract.
     """
 
     id: str
     contract: Contract
     call: Callable[[Case], Call]
     sibling: str | None = None
+    open: frozenset[str] = frozenset()
 
     def invocation(self, case: Case) -> Call:
         """Return a case in this function's terms. Raises `Unsupported` where that cannot be done."""
@@ -134,6 +147,12 @@ class Engine(ABC):
     def start(self) -> None:
         """Import the framework and set what must be set once. Raises ImportError."""
 
+    def state(self) -> dict[str, Setting]:
+        """Return the global settings that asking a loss function must leave as they are, by name; once started."""
+        # An engine on top of another, as Keras's is, has the other's.
+        backend = getattr(self, "backend", None)
+        return backend.state() if isinstance(backend, Engine) else of_process()
+
     @abstractmethod
     def tensor(self, array: Array) -> Any:
         """Return the framework's tensor of the same dtype, bit for bit."""
@@ -149,9 +168,24 @@ class Engine(ABC):
         Tensors are passed as arguments, never closed over: compilers fold constants.
         """
 
+    def look_again(self, call: Call, tensors: Mapping[str, Any]) -> None:
+        """Raise `InputChanged` if a call changed one of the tensors that it was given, bit for bit."""
+        for name, array in call.tensors.items():
+            if self.array(tensors[name]).tobytes() != array.tobytes():
+                raise InputChanged(f"it changed its argument {name} in place")
+
     @abstractmethod
     def imports(self) -> list[str]:
         """Return the source lines that a snippet begins with."""
+
+    def import_of(self, call: Call) -> list[str]:
+        """Return the lines that make a callable that was brought along known to a snippet."""
+        if call.own is None:
+            return []
+        module = getattr(call.own, "__module__", None) or ""
+        if call.function.startswith(f"{module}.") and module != "__main__" and "<" not in call.function:
+            return [f"import {module}"]
+        return [f"# {call.function} is not importable by that name: define it here"]
 
     def name(self, dotted: str) -> str:
         """Return how a snippet writes a dotted name, given what it imports."""
@@ -167,7 +201,7 @@ class Engine(ABC):
 
     def function(self, call: Call) -> Callable[..., Any]:
         """Return the callable of a call that takes its tensors by keyword."""
-        target = resolve(call.function)
+        target = call.target()
         if call.init is not None:
             target = target(**{n: self.tensor(v) if isinstance(v, np.ndarray) else v for n, v in call.init.items()})
         literals = call.literals
@@ -217,7 +251,7 @@ class Framework:
         call = function.invocation(case)
         source = self.engine.tensor_source
         lines = [f"import os\nos.environ[{name!r}] = {value!r}" for name, value in self.environment.items()]
-        lines += [*self.engine.imports(), ""]
+        lines += [*self.engine.imports(), *self.engine.import_of(call), ""]
         lines += [f"{name} = {source(array)}" for name, array in call.tensors.items()]
         target = self.engine.name(call.function)
         if call.init is not None:

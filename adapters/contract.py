@@ -20,6 +20,9 @@ OPTIONS = frozenset(
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 """The dtypes of predictions, widest first."""
 
+AXES = ("last", "second", "any", "rows")
+"""Where the class axis may be; see `Contract`."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -51,7 +54,8 @@ class Contract:
         options: each option it takes, with the place that documents it.
         policies: a clause for each policy that matters to it; the others are as `Policy` has them.
         dtypes: the dtypes of predictions it takes.
-        class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'.
+        class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'; 'rows'
+            where predictions have two axes only, (N, C).
         source: its documentation page.
     """
 
@@ -72,8 +76,8 @@ class Contract:
         for name in self.policies:
             if name not in CHOICES:
                 raise ValueError(f"policy {name!r}: expected one of {', '.join(CHOICES)}")
-        if self.class_axis not in ("last", "second", "any"):
-            raise ValueError(f"class_axis: {self.class_axis!r}; expected 'last', 'second' or 'any'")
+        if self.class_axis not in AXES:
+            raise ValueError(f"class_axis: {self.class_axis!r}; expected one of {', '.join(AXES)}")
         self.policy()
 
     def policy(self) -> Policy:
@@ -95,6 +99,7 @@ def unsupported(contract: Contract, case: Case) -> str | None:
     """
     axes = case.prediction.ndim
     placed = {"last": (axes - 1,), "second": (min(1, axes - 1),), "any": tuple(range(axes))}
+    placed["rows"] = (1,) if axes == 2 else ()
     features: list[tuple[str, object, Collection[object]]] = [
         ("the loss", str(case.loss), (str(contract.loss),)),
         ("predictions as", str(case.form), [str(form) for form in contract.forms]),

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
 SHOW = 'print("{name}", {name}.tolist())'
 """The line of a snippet that shows a tensor's numbers exactly."""
+
+STATE = (
+    "jax_enable_x64",
+    "jax_default_device",
+    "jax_default_matmul_precision",
+    "jax_disable_jit",
+    "jax_debug_nans",
+    "jax_numpy_dtype_promotion",
+)
+"""The options that a loss function must leave as they are."""
 
 
 class JaxEngine(Engine):
@@ -45,6 +57,16 @@ class JaxEngine(Engine):
         for library in self.libraries:
             importlib.import_module(library)
         self._jax = jax
+
+    def state(self) -> dict[str, Setting]:
+        config = self._jax.config
+        return {
+            **super().state(),
+            **{
+                f"jax.config.{name}": Setting(partial(getattr, config, name), partial(config.update, name))
+                for name in STATE
+            },
+        }
 
     def tensor(self, array: Array) -> Any:
         # A copy, because on the CPU a JAX array may share the memory of the array that it is made of.

@@ -16,6 +16,7 @@ import ml_dtypes
 import numpy as np
 
 from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -52,6 +53,15 @@ class TensorFlowEngine(Engine):
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(1)
         self._tf = tf
+
+    def state(self) -> dict[str, Setting]:
+        config = self._tf.config
+        return {
+            **super().state(),
+            "tf.executing_eagerly()": Setting(self._tf.executing_eagerly),
+            "tf.config.functions_run_eagerly()": Setting(config.functions_run_eagerly, config.run_functions_eagerly),
+            "tf.config.optimizer.get_jit()": Setting(config.optimizer.get_jit, config.optimizer.set_jit),
+        }
 
     def tensor(self, array: Array) -> Any:
         # A copy, because an eager tensor may share the memory of the array that it is made of.

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -50,6 +51,21 @@ class TorchEngine(Engine):
         torch.set_num_threads(1)
         self._torch = torch
 
+    def state(self) -> dict[str, Setting]:
+        torch = self._torch
+        return {
+            **super().state(),
+            "torch.get_default_dtype()": Setting(torch.get_default_dtype, torch.set_default_dtype, _bare),
+            "torch.is_grad_enabled()": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
+            "torch.are_deterministic_algorithms_enabled()": Setting(
+                torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
+            ),
+            "torch.get_float32_matmul_precision()": Setting(
+                torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+            ),
+            "torch.get_num_threads()": Setting(torch.get_num_threads, torch.set_num_threads),
+        }
+
     def tensor(self, array: Array) -> Any:
         torch = self._torch
         # A copy, because PyTorch warns of read-only memory. In C order, so that its strides are the usual ones.
@@ -75,11 +91,13 @@ class TorchEngine(Engine):
         prediction = tensors[call.prediction].requires_grad_(gradient)
         value = self._callable(call, mode, gradient)(**tensors)
         if not gradient:
+            self.look_again(call, tensors)
             return Answer(self.array(value))
         found = None
         if value.requires_grad:
             upstream = torch.ones_like(value) if cotangent is None else self.tensor(cotangent).to(value.dtype)
             (found,) = torch.autograd.grad(value, prediction, upstream, allow_unused=True)
+        self.look_again(call, tensors)
         return Answer(self.array(value), self.array(torch.zeros_like(prediction) if found is None else found))
 
     def _callable(self, call: Call, mode: str, gradient: bool) -> Callable[..., Any]:
@@ -137,3 +155,7 @@ class TorchEngine(Engine):
                 'print("gradient", gradient.tolist())',
             ]
         return lines
+
+
+def _bare(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

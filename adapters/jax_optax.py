@@ -5,14 +5,15 @@ It does not run them: that is `lossconform.adapters.engine_jax`. No framework is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 from lossconform.adapters.base import Call, Framework, LossFunction, in_dtype
 from lossconform.adapters.contract import Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
+from lossconform.adapters.own import Statement, bring
 from lossconform.reference.case import Case, Form, Loss, TargetForm
 
 VERSIONS = {"jax": "0.10.2", "optax": "0.2.8"}
@@ -182,3 +183,17 @@ def framework(target: str = "jax") -> Framework:
     """Return JAX and Optax with their contracts."""
     functions = tuple(signature.function() for signature in SIGNATURES)
     return Framework(target, JaxEngine(libraries=("optax",)), functions, packages=("optax",))
+
+
+def loss_function(target: Callable[..., Any], **said: Unpack[Statement]) -> Framework:
+    """Return a loss of one's own as a target: a callable of arrays that JAX traces and differentiates.
+
+    Args:
+        target: a function, a class, or an instance of one.
+        said: what is said of it: `like`, the id of a known loss function, or its loss and arguments; see
+            `lossconform.adapters.own.Statement`.
+
+    Raises:
+        StatementError: something is missing, unknown, or does not go together.
+    """
+    return bring(target, JaxEngine(), said)

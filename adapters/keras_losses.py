@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 from lossconform.adapters.base import Answer, Call, Engine, Framework, LossFunction, in_dtype
 from lossconform.adapters.contract import Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
 from lossconform.adapters.engine_tensorflow import TensorFlowEngine
 from lossconform.adapters.engine_torch import TorchEngine
+from lossconform.adapters.own import Statement, StatementError, bring
 from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
 
 VERSION = "3.15.1"
@@ -277,3 +278,28 @@ def framework(target: str) -> Framework:
     backend = target.removeprefix("keras-")
     functions = tuple(f for signature in SIGNATURES for f in signature.functions(backend))
     return Framework(target, KerasEngine(backend), functions, environment={"KERAS_BACKEND": backend})
+
+
+def loss_function(target: Callable[..., Any], *, backend: str | None = None, **said: Unpack[Statement]) -> Framework:
+    """Return a loss of one's own as a target: a Keras loss, on one backend.
+
+    Args:
+        target: a function, a subclass of keras.losses.Loss, or an instance of one.
+        said: what is said of it: `like`, the id of a known loss function, or its loss and arguments; see
+            `lossconform.adapters.own.Statement`.
+
+        backend: 'tensorflow', 'jax' or 'torch'; by default the one that Keras uses in this process.
+
+    Raises:
+        StatementError: something is missing, unknown, or does not go together.
+    """
+    if backend is None:
+        import keras
+
+        backend = keras.backend.backend()
+    if backend not in BACKENDS:
+        raise StatementError(f"backend: {backend!r}; expected one of {', '.join(BACKENDS)}")
+    if not isinstance(target, type) and isinstance(getattr(target, "dtype", None), str):
+        # An instance computes in the dtype that it was made with.
+        said.setdefault("dtypes", (target.dtype,))  # type: ignore[attr-defined]
+    return bring(target, KerasEngine(backend), said, environment={"KERAS_BACKEND": backend})

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from lossconform.adapters.base import Call, Framework, LossFunction, Unsupported, along_classes, in_dtype
 from lossconform.adapters.contract import Clause, Contract, Source
 from lossconform.adapters.engine_torch import TorchEngine
+from lossconform.adapters.own import Statement, bring
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 
 VERSION = "2.13"
@@ -213,13 +214,27 @@ def call_module(name: str, contract: Contract, case: Case) -> Call:
     return Call(name, inputs(case), "input", init=settings(contract, case))
 
 
-def loss_function(name: str, contract: Contract, call: Callable[[str, Contract, Case], Call]) -> LossFunction:
+def _named(name: str, contract: Contract, call: Callable[[str, Contract, Case], Call]) -> LossFunction:
     """Return a loss function that goes by its importable name."""
     return LossFunction(name, contract, partial(call, name, contract))
 
 
 def framework(target: str = "torch") -> Framework:
     """Return PyTorch, not imported yet."""
-    functions = [loss_function(name, contract, call_function) for name, contract in CONTRACTS.items()]
-    modules = [loss_function(name, CONTRACTS[function], call_module) for name, function in MODULES.items()]
+    functions = [_named(name, contract, call_function) for name, contract in CONTRACTS.items()]
+    modules = [_named(name, CONTRACTS[function], call_module) for name, function in MODULES.items()]
     return Framework(target, TorchEngine(), (*functions, *modules))
+
+
+def loss_function(target: Callable[..., Any], **said: Unpack[Statement]) -> Framework:
+    """Return a loss of one's own as a target: a callable of tensors that PyTorch differentiates.
+
+    Args:
+        target: a function, a module's class, or a module.
+        said: what is said of it: `like`, the id of a known loss function, or its loss and arguments; see
+            `lossconform.adapters.own.Statement`.
+
+    Raises:
+        StatementError: something is missing, unknown, or does not go together.
+    """
+    return bring(target, TorchEngine(fullgraph=False), said)

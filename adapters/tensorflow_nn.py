@@ -6,17 +6,18 @@ in `lossconform.adapters.engine_tensorflow`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from lossconform.adapters.base import Call, Framework, LossFunction, along_classes, in_dtype
 from lossconform.adapters.contract import Clause, Contract, Source
 from lossconform.adapters.engine_tensorflow import TensorFlowEngine
+from lossconform.adapters.own import Statement, bring
 from lossconform.reference.case import Case, Loss, TargetForm
 
 VERSION = "2.21"
@@ -177,3 +178,17 @@ def framework(target: str = "tensorflow") -> Framework:
         for name, (signature, contract) in FUNCTIONS.items()
     ]
     return Framework(target, TensorFlowEngine(), tuple(functions))
+
+
+def loss_function(target: Callable[..., Any], **said: Unpack[Statement]) -> Framework:
+    """Return a loss of one's own as a target: a callable of tensors that TensorFlow differentiates.
+
+    Args:
+        target: a function, a class, or an instance of one.
+        said: what is said of it: `like`, the id of a known loss function, or its loss and arguments; see
+            `lossconform.adapters.own.Statement`.
+
+    Raises:
+        StatementError: something is missing, unknown, or does not go together.
+    """
+    return bring(target, TensorFlowEngine(), said)

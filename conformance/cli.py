@@ -1,4 +1,4 @@
-"""The command line: `lossconform run | report | list`.
+"""The command line: `lossconform run | smoke | report | selftest | list`.
 
 Exit codes: 0 nothing unexpected, 1 unexpected failures, 2 asked for what cannot be, 3 the run is incomplete.
 """
@@ -10,23 +10,31 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from lossconform import __version__, console
-from lossconform.adapters import GROUPS, TARGETS, TargetError, describe, targets_of, versions
+from lossconform.adapters import GROUPS, TARGETS, TargetError, describe, registered, start, targets_of, versions
 from lossconform.checks import CHECKS
+from lossconform.job import Limits
 from lossconform.profiles import PROFILES
 from lossconform.reference.policy import CHOICES
 from lossconform.reports.html.page import write as write_page
 from lossconform.reports.merge import MergeError, merge
+from lossconform.reports.model import Run
 from lossconform.reports.runfile import RunFileError, read, write
 from lossconform.reports.score import exit_code
+from lossconform.resume import ResumeError, resumed
 from lossconform.runner import Request, run
+from lossconform.selftest import assumptions, kill, table
+from lossconform.smoke import lines_of, smoke
+from lossconform.stop import Stop
 
 USAGE = 2
-ERRORS = (TargetError, RunFileError, MergeError)
+ERRORS = (TargetError, RunFileError, MergeError, ResumeError)
 
 
 class UsageError(Exception):
@@ -50,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lossconform", description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"lossconform {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run | report | list")
+    commands = parser.add_subparsers(required=True, metavar="run | smoke | report | selftest | list")
 
     runs = commands.add_parser("run", help="run the suite and write the report")
     runs.set_defaults(command=_run)
@@ -60,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TARGET",
         help=f"may be given more than once: {', '.join([*TARGETS, *GROUPS])}; by default all that are installed",
     )
+    _add_loss(runs, "--loss")
     runs.add_argument("--profile", default="quick", metavar="NAME", help=f"{', '.join(PROFILES)}; default quick")
     runs.add_argument("--seed", type=int, default=0, help="of the generated cases; default 0")
     runs.add_argument("--check", action="append", metavar="ID", help="only this check; may be given more than once")
@@ -74,11 +83,36 @@ def _parser() -> argparse.ArgumentParser:
         help="for the run file and the report",
     )
     runs.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="targets at once; default 2")
+    runs.add_argument(
+        "--timeout", type=float, default=300.0, metavar="SECONDS", help="for one question; default %(default)g"
+    )
+    runs.add_argument(
+        "--memory",
+        type=int,
+        default=16384,
+        metavar="MIB",
+        help="that one target may hold, 0 for as much as there is; default %(default)s",
+    )
+    runs.add_argument(
+        "--resume", action="store_true", help="go on with the run in the output folder: ask only what has no record"
+    )
+
+    smokes = commands.add_parser(
+        "smoke", help="see whether a loss of your own is asked as it should be: ten easy cases"
+    )
+    smokes.set_defaults(command=_smoke)
+    _add_loss(smokes, "loss", nargs="+")
 
     reports = commands.add_parser("report", help="make a report from run files")
     reports.set_defaults(command=_report)
     reports.add_argument("runs", nargs="+", type=Path, metavar="RUN.json")
     reports.add_argument("--output", type=Path, default=Path("report.html"), metavar="PATH")
+
+    tests = commands.add_parser("selftest", help="test the oracle's assumptions, and the checks themselves")
+    tests.set_defaults(command=_selftest)
+    tests.add_argument("--kill", action="store_true", help="ask every faulty and every correct miniature loss")
+    tests.add_argument("--seed", type=int, default=0, help="of what is sampled and of the generated cases; default 0")
+    tests.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes of --kill; default 2")
 
     lists = commands.add_parser("list", help="list what can be asked for")
     lists.set_defaults(command=_list)
@@ -86,6 +120,26 @@ def _parser() -> argparse.ArgumentParser:
         "what", choices=["targets", "functions", "checks", "policies", "profiles"], nargs="?", default="targets"
     )
     return parser
+
+
+def _add_loss(parser: argparse.ArgumentParser, name: str, nargs: str | None = None) -> None:
+    """Add the options that name losses of one's own."""
+    more: dict[str, Any] = {"action": "append"} if nargs is None else {"nargs": nargs}
+    parser.add_argument(
+        name,
+        metavar="PACKAGE:NAME",
+        help="a loss of your own: what loss_function of an adapter returned, or a callable with --like; "
+        "or the name of an entry point of lossconform.losses",
+        **more,
+    )
+    parser.add_argument("--like", metavar="ID", help="the loss function whose signature and contract a callable has")
+
+
+def _losses(names: list[str] | None, like: str | None) -> list[str]:
+    """Return losses of one's own as targets."""
+    if like is not None and not names:
+        raise UsageError(f"--like {like}: of which loss? Name it with --loss package:name")
+    return [name if like is None else f"{name}@{like}" for name in names or []]
 
 
 def _missing(target: str) -> list[str]:
@@ -106,14 +160,19 @@ def _targets(names: list[str] | None) -> list[str]:
         return found
     for target in asked:
         if missing[target]:
-            extra = target.split("-")[0]
-            raise TargetError(
-                f"{target} is not installed ({', '.join(missing[target])} missing): pip install 'lossconform[{extra}]'"
-            )
+            mend = f": pip install 'lossconform[{target.split('-')[0]}]'" if target in TARGETS else ""
+            raise TargetError(f"{target} is not installed ({', '.join(missing[target])} missing){mend}")
     return asked
 
 
 def _run(options: argparse.Namespace, given: list[str]) -> int:
+    limits = _limits(options)
+    earlier: Run | None = None
+    if options.resume:
+        # What is asked is what was asked; where, how many at once and the limits are as given now.
+        earlier, before = resumed(options.output, options, _parser().parse_args)
+        given = shlex.split(earlier.command)[1:]
+        options = argparse.Namespace(**{**vars(before), "output": options.output, "jobs": options.jobs})
     if options.profile not in PROFILES:
         raise UsageError(f"unknown profile {options.profile!r}: expected one of {', '.join(PROFILES)}")
     for check in options.check or []:
@@ -121,7 +180,9 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
             raise UsageError(f"unknown check {check!r}: expected one of {', '.join(CHECKS)}")
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: expected at least 1")
-    targets = _targets(options.framework)
+    losses = _losses(options.loss, options.like)
+    asked = [*(options.framework or []), *losses] or None
+    targets = _targets(asked) if earlier is None else [target.target for target in earlier.targets]
     folder = _folder(options.output)
     keyword = " or ".join(f"{check}-" for check in options.check or []) or options.keyword
     request = Request(
@@ -131,20 +192,42 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         keyword=keyword,
         jobs=options.jobs,
         command=shlex.join(["lossconform", *given]),
+        limits=limits,
+        earlier={} if earlier is None else {target.target: target for target in earlier.targets},
+        seconds=0.0 if earlier is None else earlier.timing.seconds,
     )
     screen = Console()
     if screen.width < console.WIDTH:
         screen = Console(width=console.WIDTH)
-    with console.progress(screen) as watch:
-        result = run(request, folder, watch)
-    write(result, folder / "run.json")
-    write_page(result, folder / "report.html")
-    for target in targets:
-        (folder / f"{target}.journal").unlink(missing_ok=True)
+    with Stop(interrupt=False) as stop:
+        with console.progress(screen) as watch:
+            result = run(request, folder, watch, stop).model_copy(update={"selftest": assumptions(seed=options.seed)})
+        write(result, folder / "run.json")
+        write_page(result, folder / "report.html")
     console.summary(result, screen)
     screen.print(f"run file: {(folder / 'run.json').resolve()}", soft_wrap=True)
     screen.print(f"report:   {(folder / 'report.html').resolve()}", soft_wrap=True)
     return exit_code(result)
+
+
+def _smoke(options: argparse.Namespace, given: list[str]) -> int:  # noqa: ARG001
+    failed = False
+    for target in _targets(_losses(options.loss, options.like)):
+        framework = start(target)
+        for function in framework.functions:
+            outcomes = smoke(framework, function)
+            print("\n".join([function.id, *lines_of(outcomes)]))  # noqa: T201
+            failed = failed or any(outcome.problem for outcome in outcomes)
+    return 1 if failed else 0
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    # Not a number is not above 0.
+    if not options.timeout > 0:
+        raise UsageError(f"--timeout {options.timeout:g}: expected more than 0 seconds")
+    if options.memory < 0:
+        raise UsageError(f"--memory {options.memory}: expected MiB, or 0 for as much as there is")
+    return Limits(timeout=options.timeout, memory=options.memory or None)
 
 
 def _folder(path: Path) -> Path:
@@ -164,11 +247,21 @@ def _report(options: argparse.Namespace, given: list[str]) -> int:  # noqa: ARG0
     return exit_code(result)
 
 
+def _selftest(options: argparse.Namespace, given: list[str]) -> int:  # noqa: ARG001
+    if options.jobs < 1:
+        raise UsageError(f"--jobs {options.jobs}: expected at least 1")
+    if options.kill:
+        return 0 if kill(options.seed, options.jobs, partial(print, flush=True)) else 1
+    found = assumptions(seed=options.seed)
+    print("\n".join(table(found)))  # noqa: T201
+    return 0 if all(a.ok for a in found) else 1
+
+
 def _list(options: argparse.Namespace, given: list[str]) -> int:  # noqa: ARG001
     lines = {
         "targets": lambda: [
             f"{name:<18}{'installed' if not _missing(name) else 'not installed: ' + ', '.join(_missing(name))}"
-            for name in TARGETS
+            for name in [*TARGETS, *registered()]
         ],
         "functions": lambda: [f"{name:<18}{f.id}" for name in TARGETS for f in describe(name).functions],
         "checks": lambda: [f"{check.id:<22}{check.question}" for check in CHECKS.values()],

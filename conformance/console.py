@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lossconform.job import Job
 from lossconform.reports.model import Run, Verdict
 from lossconform.reports.score import conclusion, of_target, total
-from lossconform.runner import Job
 
 SHOWN = (
     Verdict.PASS,
@@ -26,20 +26,22 @@ SHOWN = (
 WIDTH = 108
 """What the table at the end needs; a narrower terminal wraps it, which is better than numbers cut short."""
 
+SCREEN = 10
+"""How many crashed records are named."""
+
 HEADINGS = ("pass", "known", "fail", "hazard", "unsup.", "not run", "crashed")
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Callable[[Sequence[Job]], None]]:
+def progress(console: Console) -> Iterator[Callable[[Iterable[Job]], None]]:
     """Show a bar for each target; gives the function to call with the jobs."""
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+    # Nobody reads faster than twice a second, which is how often the targets are looked at.
+    with Progress(*columns, console=console, disable=not console.is_terminal, refresh_per_second=2) as shown:
 
-        def watch(jobs: Sequence[Job]) -> None:
+        def watch(jobs: Iterable[Job]) -> None:
             for job in jobs:
-                if job.process is None:
-                    continue
                 if job.target not in bars:
                     bars[job.target] = shown.add_task(job.target, total=None)
                 shown.update(bars[job.target], completed=job.done, total=job.expected or None)
@@ -64,5 +66,20 @@ def summary(run: Run, console: Console) -> None:
             "" if target.timing.peak_mib is None else f"{target.timing.peak_mib:.0f}",
         )
     console.print(table)
+    for line in _crashes(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     tally = total(run)
     console.print(f"{tally.recorded}/{tally.expected} records in {run.timing.seconds:.0f} s. {conclusion(run)}")
+
+
+def _crashes(run: Run) -> Iterator[str]:
+    """Return a line for each record without an answer; the report has them all, so a screen has the first ones."""
+    lines = [
+        f"{target.target}: {record.id}: {record.message}"
+        for target in run.targets
+        for record in target.records
+        if record.verdict is Verdict.CRASHED
+    ]
+    yield from lines[:SCREEN]
+    if len(lines) > SCREEN:
+        yield f"and {len(lines) - SCREEN} more"

@@ -3,34 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from lossconform.adapters.base import Framework
+from lossconform.adapters.base import LossFunction
+from lossconform.adapters.settings import Snapshot
 from lossconform.checks.check import Question
+from lossconform.crash import crashed, shown
 from lossconform.examine import examine
 from lossconform.expectations import Expectation
+from lossconform.identify import identified
+from lossconform.isolation import Misbehaved, Watched
+from lossconform.profiles import Profile
 from lossconform.reports.model import Record, Verdict, Witness
 
 
 class Examiner:
     """Examines questions of one target for pytest."""
 
-    def __init__(self, framework: Framework, expectations: list[Expectation], keep: Callable[[Record], None]) -> None:
+    def __init__(self, framework: Watched, expectations: list[Expectation], keep: Callable[[Record], None]) -> None:
         self.framework = framework
         self.expectations = expectations
         self.keep = keep
+        self._known: dict[str, LossFunction] = {}
 
     def examine(self, question: Question) -> None:
         """Ask a question; pass, skip, xfail or fail as its record says."""
-        record = examine(self.framework, question, self.expectations)
+        record = self._record(question)
         self.keep(record)
-        if record.verdict is Verdict.FAIL:
+        if record.verdict in (Verdict.FAIL, Verdict.HAZARD, Verdict.CRASHED):
             pytest.fail(explain(record, question), pytrace=False)
         if record.verdict is Verdict.KNOWN:
             pytest.xfail(f"known deviation {record.expectation}: {record.message}")
         if record.verdict in (Verdict.UNSUPPORTED, Verdict.NOT_RUN):
             pytest.skip(f"{record.verdict}: {record.message}")
+
+    def _record(self, question: Question) -> Record:
+        """Return the record of a question. Global state that changed meanwhile fails it, and is put back."""
+        last = self.framework.last
+        last.forget()
+        before = Snapshot(self.framework.engine.state())
+        try:
+            if question.function.open:
+                question = replace(question, function=self._identified(question.function, question.profile))
+            record = examine(self.framework, question, self.expectations)
+        except Misbehaved as error:
+            record = crashed(self.framework, question, last.case, str(error))
+        changes = before.restore()
+        if not changes or record.verdict is Verdict.CRASHED:
+            return record
+        message = f"changed global state: {'; '.join(changes)}"
+        if record.verdict is Verdict.FAIL:
+            # What else is wrong may come of the change.
+            return record.model_copy(update={"message": f"{message}; {record.message}"})
+        witness = shown(self.framework, question, last.case, "changed global state")
+        update = {"verdict": Verdict.FAIL, "message": message, "witness": witness, "expectation": None}
+        return record.model_copy(update=update)
+
+    def _identified(self, function: LossFunction, profile: Profile) -> LossFunction:
+        """Return a loss function whose open policies are identified, which is done once."""
+        if function.id not in self._known:
+            self._known[function.id] = identified(self.framework, function, profile)
+        return self._known[function.id]
 
 
 def explain(record: Record, question: Question) -> str:

@@ -20,11 +20,13 @@ from lossconform.adapters import TARGETS, TargetError, describe, start, versions
 from lossconform.checks.check import Question as Asked
 from lossconform.examiner import Examiner
 from lossconform.expectations import ExpectationError, load
+from lossconform.isolation import LastCase, Watched
 from lossconform.plan import check_infos, environment, expectation_infos, function_infos, questions
 from lossconform.profiles import PROFILES
-from lossconform.reports.journal import Header, Journal, JournalError, recover
+from lossconform.reports.journal import Header, Journal, JournalError, case_file, recover
 from lossconform.reports.model import Question, Record, Run, Timing
 from lossconform.reports.runfile import RunFileError, write
+from lossconform.stop import Stop
 
 RECORD = "lossconform record"
 
@@ -32,11 +34,14 @@ RECORD = "lossconform record"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of a conformance run."""
     group = parser.getgroup("lossconform", "conformance of loss functions")
-    group.addoption("--framework", metavar="TARGET", help=f"what to test: one of {', '.join(TARGETS)}")
+    group.addoption("--framework", metavar="TARGET", help=f"what to test: one of {', '.join(TARGETS)}, or package:name")
     group.addoption("--profile", default="quick", help=f"how much to ask: one of {', '.join(PROFILES)}; default quick")
     group.addoption("--run-file", metavar="PATH", help="where to write the run file; without it none is written")
     group.addoption(
         "--journal", metavar="PATH", help="where to write records as they come; by default beside the run file"
+    )
+    group.addoption(
+        "--go-on", action="store_true", help="go on with the journal that is there: ask what has no record in it"
     )
 
 
@@ -57,14 +62,14 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = config.getoption("--profile")
     if profile not in PROFILES:
         raise pytest.UsageError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
-    if target not in TARGETS:
-        raise pytest.UsageError(f"unknown framework {target!r}: expected one of {', '.join(TARGETS)}")
     try:
         framework = describe(target) if _distributes(config) else start(target)
         session = Conformance(config, framework, PROFILES[profile])
     except (TargetError, ExpectationError) as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(session, "lossconform-session")
+    if not _worker(config):
+        session.stop.__enter__()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,14 +98,20 @@ class Conformance:
             journal = self.run_file.with_name(self.run_file.name + ".journal")
         self.journal_path = None if journal is None or _worker(config) else Path(journal)
         self.journal: Journal | None = None
+        self.last = LastCase()
+        self.stop = Stop(interrupt=True)
+        self._examiner: Examiner | None = None
         self.record: Record | None = None
         self.started = time.perf_counter()
         self.began = datetime.now(UTC).isoformat(timespec="seconds")
 
     @pytest.fixture
     def examiner(self) -> Examiner:
-        """What asks a question in this session."""
-        return Examiner(self.framework, self.expectations, self._keep)
+        """What asks a question in this session: one, because it keeps what it has identified."""
+        if self._examiner is None:
+            watched = Watched.of(self.framework, self.last, self.stop)
+            self._examiner = Examiner(watched, self.expectations, self._keep)
+        return self._examiner
 
     def _keep(self, record: Record) -> None:
         self.record = record
@@ -108,7 +119,18 @@ class Conformance:
     def _open(self, plan: list[Question], expected: int) -> None:
         if self.journal_path is None or self.journal is not None:
             return
-        header = Header(
+        try:
+            if self.config.getoption("--go-on"):
+                self.journal = Journal.resume(self.journal_path)
+                self.journal.plan(plan)
+            else:
+                self.journal = Journal.open(self.journal_path, self._header(plan, expected))
+            self.last = LastCase(case_file(self.journal_path))
+        except (JournalError, OSError) as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _header(self, plan: list[Question], expected: int) -> Header:
+        return Header(
             target=self.framework.target,
             versions={name: version or "unknown" for name, version in versions(self.framework).items()},
             modes=dict(self.framework.engine.modes),
@@ -118,20 +140,26 @@ class Conformance:
             plan=plan,
             timing=Timing(started=self.began),
         )
-        try:
-            self.journal = Journal.open(self.journal_path, header)
-        except JournalError as error:
-            raise pytest.UsageError(str(error)) from None
 
+    # Last, so that it sees what -k has left.
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Drop what pytest collects for a group of checks in which a target has no question."""
+        """Drop what pytest collects for a group of checks in which a target has no question, and what is answered."""
         items[:] = [item for item in items if not hasattr(item, "callspec") or not _empty(item)]
+        if self.config.getoption("--go-on"):
+            self._plan(items)
+            answered = frozenset() if self.journal is None else self.journal.answered
+            done = [item for item in items if _asks(item) and _name(item).id in answered]
+            items[:] = [item for item in items if item not in set(done)]
+            self.config.hook.pytest_deselected(items=done)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write down what is to be asked."""
-        asked = [item.callspec.params["question"] for item in session.items if _asks(item)]  # type: ignore[attr-defined]
-        if asked and not _distributes(self.config):
-            plan = [Question(loss_function=q.function.id, check=q.check.id, dtype=q.dtype, mode=q.mode) for q in asked]
+        self._plan(session.items)
+
+    def _plan(self, items: list[pytest.Item]) -> None:
+        plan = [_name(item) for item in items if _asks(item)]
+        if plan and not _distributes(self.config):
             self._open(plan, len(plan))
 
     @pytest.hookimpl(optionalhook=True)
@@ -144,8 +172,7 @@ class Conformance:
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """Send the record along with the report, to wherever the journal is."""
         if self.journal is not None and _asks(item):
-            q = item.callspec.params["question"]  # type: ignore[attr-defined]
-            self.journal.begin(Question(loss_function=q.function.id, check=q.check.id, dtype=q.dtype, mode=q.mode))
+            self.journal.begin(_name(item))
         self.record = None
         try:
             return (yield)
@@ -166,6 +193,8 @@ class Conformance:
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Close the journal and write the run file."""
+        self.stop.interrupt = False  # what is saved from here on is not to be cut short
+        self.last.close()
         if self.journal is None or self.journal_path is None:
             return
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
@@ -195,6 +224,11 @@ class Conformance:
         except RunFileError as error:
             raise pytest.UsageError(str(error)) from None
         self.journal_path.unlink(missing_ok=True)
+        case_file(self.journal_path).unlink(missing_ok=True)
+
+    def pytest_unconfigure(self) -> None:
+        """Stop listening for signals."""
+        self.stop.__exit__()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how many questions were answered how."""
@@ -214,6 +248,11 @@ def _peak() -> float | None:
 
 def _asks(item: pytest.Item) -> bool:
     return hasattr(item, "callspec") and isinstance(item.callspec.params.get("question"), Asked)
+
+
+def _name(item: pytest.Item) -> Question:
+    q = item.callspec.params["question"]  # type: ignore[attr-defined]
+    return Question(loss_function=q.function.id, check=q.check.id, dtype=q.dtype, mode=q.mode)
 
 
 def _empty(item: pytest.Item) -> bool:

@@ -1,13 +1,15 @@
-"""The runner: one pytest process a target, so that a crash takes no other target down, and one run made of them."""
+"""The runner: one pytest process a target, so that a crash takes no other target down, and one run made of them.
+
+A process that ends before its time, or that exceeds a limit, is started again for the questions that are left, after
+the question that it ended within has its record.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -15,58 +17,22 @@ from pathlib import Path
 
 import lossconform
 from lossconform.adapters import TargetError, describe
-from lossconform.plan import check_infos, environment
-from lossconform.reports.journal import JournalError, lost, recover
-from lossconform.reports.model import Run, TargetRun, Timing
+from lossconform.crash import of_process
+from lossconform.job import LEAVE, Job, Limits
+from lossconform.plan import check_infos, environment, questions
+from lossconform.profiles import PROFILES
+from lossconform.reports.journal import Journal, JournalError, case_file, lost, open_questions, recover
+from lossconform.reports.model import Question, Record, Run, TargetRun, Timing, Verdict
+from lossconform.stop import Stop
 
 USAGE = 4
 """The exit code with which pytest says that it was asked for something that cannot be."""
 
-POLL = 0.1
+POLL = 0.5
+"""Seconds between two looks at the processes."""
 
-
-@dataclass(eq=False)
-class Job:
-    """The process of one target."""
-
-    target: str
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    seconds: float = 0.0
-    done: int = 0
-    expected: int = 0
-    _offset: int = field(default=0, repr=False)
-
-    @property
-    def journal(self) -> Path:
-        """Where its records go."""
-        return self.folder / f"{self.target}.journal"
-
-    @property
-    def log(self) -> Path:
-        """Where what it prints goes."""
-        return self.folder / f"{self.target}.log"
-
-    def count(self) -> None:
-        """Read how far it is from its journal."""
-        try:
-            with self.journal.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        if self._offset == 0 and whole:
-            self.expected = _expected(whole.split(b"\n", 1)[0])
-        self._offset += len(whole)
-        self.done += whole.count(b'\n{"record":') + whole.startswith(b'{"record":')
-
-
-def _expected(header: bytes) -> int:
-    _, _, rest = header.partition(b'"expected":')
-    digits = rest.lstrip().split(b",", 1)[0]
-    return int(digits) if digits.isdigit() else 0
+ENOUGH = 5
+"""How many questions in a row a loss function may end its process in. Each costs a start, or a time limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +46,9 @@ class Request:
         keyword: pytest's -k, to choose among the questions; empty for all.
         jobs: how many targets at once.
         command: how a person would ask for the same again.
+        limits: what each process may take.
+        earlier: what an earlier run saw of targets: only what has no record, or crashed, is asked.
+        seconds: that the earlier run took.
     """
 
     targets: Sequence[str]
@@ -88,30 +57,33 @@ class Request:
     keyword: str
     jobs: int
     command: str
+    limits: Limits = field(default_factory=Limits)
+    earlier: Mapping[str, TargetRun] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
-def run(request: Request, folder: Path, watch: Callable[[Sequence[Job]], None]) -> Run:
+def run(request: Request, folder: Path, watch: Callable[[Iterable[Job]], None], stop: Stop) -> Run:
     """Run the suite on every target and return what was seen.
 
     Args:
         request: what to run.
         folder: for journals and logs; exists.
-        watch: called again and again with all jobs, to show how far they are.
+        watch: called again and again with the jobs that are under way, to show how far they are.
+        stop: what asks the run to end, with everything seen so far.
 
     Raises:
         TargetError: a target does not import; the others are ended.
     """
     started = time.perf_counter()
-    jobs = [Job(target, folder) for target in request.targets]
-    interrupted = False
+    jobs = [_prepared(target, request, folder) for target in request.targets]
     with ExitStack() as stack:
         ini = stack.enter_context(as_file(files("lossconform.suite") / "pytest.ini"))
         stack.callback(_end, jobs)
-        try:
-            _work(request, jobs, ini, watch)
-        except KeyboardInterrupt:
-            interrupted = True
-            _end(jobs)
+        _work(request, jobs, ini, watch, stop)
+        _end(jobs)
+    targets = [_recovered(job, request, stop.asked) for job in jobs]
+    for job in jobs:
+        job.clean()
     return Run(
         lossconform=lossconform.__version__,
         profile=request.profile,
@@ -119,62 +91,132 @@ def run(request: Request, folder: Path, watch: Callable[[Sequence[Job]], None]) 
         command=request.command,
         environment=environment(),
         checks=check_infos(),
-        targets=[_recovered(job, interrupted) for job in jobs],
-        timing=Timing(seconds=round(time.perf_counter() - started, 3)),
+        targets=targets,
+        timing=Timing(seconds=round(request.seconds + time.perf_counter() - started, 3)),
     )
 
 
-def _work(request: Request, jobs: list[Job], ini: Path, watch: Callable[[Sequence[Job]], None]) -> None:
-    # Those that compile in their usual mode take longest: started first, they do not run on alone at the end.
-    waiting = sorted(jobs, key=lambda job: next(iter(describe(job.target).engine.modes)) == "eager")
+def _prepared(target: str, request: Request, folder: Path) -> Job:
+    """Return the job of a target, with the journal that it goes on with where it was begun earlier."""
+    job = Job(target, folder)
+    job.clean()
+    earlier = request.earlier.get(target)
+    if earlier is None or not earlier.versions:
+        return job
+    if not earlier.missing and all(record.verdict is not Verdict.CRASHED for record in earlier.records):
+        job.kept = earlier
+        return job
+    Journal.again(job.journal, earlier).abandon()
+    job.count()
+    job.seconds = earlier.timing.seconds
+    return job
+
+
+def _work(request: Request, jobs: list[Job], ini: Path, watch: Callable[[Iterable[Job]], None], stop: Stop) -> None:
+    # The longest first, so that they do not run on alone at the end.
+    waiting = sorted((job for job in jobs if job.kept is None), key=lambda job: _length(job.target, request))
     active: list[Job] = []
-    while waiting or active:
+    while (waiting or active) and not stop.asked:
         while waiting and len(active) < request.jobs:
-            job = waiting.pop(0)
-            _begin(job, request, ini)
-            active.append(job)
-        for job in list(active):
-            assert job.process is not None  # noqa: S101 - begun
-            code = job.process.poll()
-            job.count()
-            job.seconds = time.perf_counter() - job.started
-            if code is not None:
-                active.remove(job)
-                if code == USAGE:
-                    raise TargetError(_complaint(job))
-        watch(jobs)
-        time.sleep(POLL)
+            active.append(waiting.pop(0))
+            _begin(active[-1], request, ini)
+        before = list(active)
+        active = [job for job in before if _goes_on(job, request, ini)]
+        watch(before)
+        if active:
+            time.sleep(POLL)
+
+
+def _length(target: str, request: Request) -> tuple[bool, int]:
+    """Return what sorts targets by how long they take: those that compile in their usual mode, then by questions."""
+    framework = describe(target)
+    return next(iter(framework.engine.modes)) == "eager", -len(questions(framework, PROFILES[request.profile]))
 
 
 def _begin(job: Job, request: Request, ini: Path) -> None:
-    job.journal.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-c", str(ini), "--pyargs", "lossconform.suite"]
     command += ["--framework", job.target, "--profile", request.profile, "--hypothesis-seed", str(request.seed)]
     command += ["--journal", str(job.journal), "-p", "no:cacheprovider", "--tb=short"]
     command += ["-k", request.keyword] if request.keyword else []
-    with job.log.open("wb") as log:
-        job.process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            start_new_session=True,
-        )
-    job.started = time.perf_counter()
+    command += ["--go-on"] if job.journal.exists() else []
+    job.begin(command, {**os.environ, "PYTHONHASHSEED": "0"})
+
+
+def _goes_on(job: Job, request: Request, ini: Path) -> bool:
+    """Look after a job; return whether it goes on, with this process or the next one."""
+    job.count()
+    problem = job.over(request.limits)
+    if not problem and not job.lingers() and job.alive():
+        return True
+    assert job.process is not None  # noqa: S101 - begun
+    ended = job.process.poll()
+    job.kill()
+    job.rest()
+    if job.finished:
+        return False
+    if ended == USAGE and not job.begun and not job.done:
+        raise TargetError(_complaint(job))
+    job.problem = problem or job.ended()
+    try:
+        again = _laid(job, request)
+    except JournalError:
+        return False
+    if again:
+        _begin(job, request, ini)
+    return again
+
+
+def _laid(job: Job, request: Request) -> bool:
+    """Lay the end of a process at the door of the question it was in; return whether there is something left to ask."""
+    asked, left = open_questions(job.journal)
+    if asked is None:
+        # It ended between two questions. The next one is no wiser, unless this one came further than the last.
+        return job.recorded > 0 and bool(left)
+    message = job.problem
+    if message.startswith(("signal", "exit code")):
+        message = f"the process ended during this check: {message}"
+    record = of_process(job.target, request.profile, asked, case_file(job.journal), message)
+    journal = Journal.resume(job.journal)
+    journal.append(record)
+    left = [question for question in left if question.id != asked.id]
+    if _row(job.journal, asked) >= ENOUGH:
+        given_up = [question for question in left if question.loss_function == asked.loss_function]
+        for question in given_up:
+            journal.append(_not_asked(question))
+        left = [question for question in left if question not in given_up]
+    if left:
+        journal.abandon()
+    else:
+        journal.close()
+    job.count()
+    return bool(left)
+
+
+def _row(journal: Path, asked: Question) -> int:
+    """Return how many of a loss function's last questions in a row ended its process."""
+    row = 0
+    for record in recover(journal, interrupted=True).records:
+        if record.loss_function == asked.loss_function:
+            row = row + 1 if record.verdict is Verdict.CRASHED else 0
+    return row
+
+
+def _not_asked(question: Question) -> Record:
+    message = f"not asked: {question.loss_function} ended its process in {ENOUGH} questions in a row"
+    return Record(**question.model_dump(), verdict=Verdict.CRASHED, message=message)
 
 
 def _end(jobs: list[Job]) -> None:
     """End what still runs: an interrupt first, so that pytest can close its journal."""
-    alive = [job.process for job in jobs if job.process is not None and job.process.poll() is None]
-    for process in alive:
-        process.send_signal(signal.SIGINT)
-    for process in alive:
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    alive = [job for job in jobs if job.alive()]
+    for job in alive:
+        job.interrupt()
+    until = time.perf_counter() + LEAVE
+    for job in alive:
+        while job.alive() and time.perf_counter() < until:
+            time.sleep(POLL / 5)
+        job.kill()
+        job.rest()
 
 
 def _complaint(job: Job) -> str:
@@ -182,18 +224,18 @@ def _complaint(job: Job) -> str:
     return lines[0].removeprefix("ERROR: ") if lines else f"{job.target} could not be started; see {job.log}"
 
 
-def _recovered(job: Job, interrupted: bool) -> TargetRun:
-    detail = _how_it_ended(job)
+def _recovered(job: Job, request: Request, interrupted: bool) -> TargetRun:
+    """Return what is known of a target at the end of the run."""
+    if job.kept is not None:
+        return job.kept
+    detail = "" if interrupted else job.problem
     try:
-        return recover(job.journal, interrupted=interrupted, detail=detail)
+        found = recover(job.journal, interrupted=interrupted, detail=detail)
     except JournalError:
-        return lost(job.target, f"it ended before its first check: {detail or 'nothing was asked'}; see {job.log.name}")
-
-
-def _how_it_ended(job: Job) -> str:
-    code = None if job.process is None else job.process.poll()
-    if code is None:
-        return "not started"
-    if code < 0:
-        return f"signal {-code} ({signal.Signals(-code).name})"
-    return f"exit code {code}" if code > 1 else ""
+        if interrupted:
+            return request.earlier.get(job.target) or lost(
+                job.target, "interrupted before its first check", interrupted=True
+            )
+        ended = job.problem or "nothing was asked"
+        return lost(job.target, f"it ended before its first check: {ended}; see {job.log.name}")
+    return found.model_copy(update={"timing": found.timing.model_copy(update={"seconds": round(job.seconds, 3)})})

@@ -56,6 +56,20 @@ def witness(framework: Framework, question: Question, seen: Look, *, refused: bo
     )
 
 
+def unanswered(framework: Framework, question: Question, case: Case, message: str) -> Witness:
+    """Return a case that was asked and never answered as a witness; `message` says what happened instead."""
+    check = question.check
+    exact = Oracle.of(case, question.function.contract.policy(), gradient=check.gradient).answer()
+    part = "gradient" if check.gradient else "value"
+    return Witness(
+        case=case_to_json(case),
+        answer=message,
+        expected=_shown(exact, gradient=check.gradient),
+        snippet=framework.snippet(question.function, case, mode=question.mode, gradient=check.gradient)
+        + _comparison(part, exact),
+    )
+
+
 def _comparison(part: str, exact: object) -> str:
     """Return the lines of a snippet that say what is right."""
     if not isinstance(exact, Answer):

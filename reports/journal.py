@@ -1,12 +1,14 @@
 """The journal: what one target's process writes as it goes, so that a crash loses nothing.
 
 JSON lines: a header, then one line for each question begun and each record, then a footer. A journal without a footer
-is that of a process that did not reach its end. It is not the run file, which is made from it.
+is that of a process that did not reach its end; another process can go on with it. It is not the run file, which is
+made from it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -59,8 +61,9 @@ class Header(Model):
 
 
 class _Line(Model):
-    """Any line but the first: one of the three is there."""
+    """Any line but the first: one of the four is there."""
 
+    plan: list[Question] | None = None
     begin: Question | None = None
     record: Record | None = None
     footer: Timing | None = None
@@ -72,19 +75,67 @@ class Journal:
     As a context manager it writes the footer only when the block ends without an exception.
     """
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path, header: Header | None) -> None:
         self._path = Path(path)
         self._seen: set[str] = set()
+        # What a loss function forks must not write as if it were this process.
+        self._process = os.getpid()
         try:
-            self._file = self._path.open("wb")
+            self._file = self._path.open("ab" if header is None else "wb")
         except OSError as error:
             raise JournalError(f"{path}: cannot be written: {reason(error)}") from error
-        self._write(header)
+        if header is not None:
+            self._write(header)
 
     @classmethod
     def open(cls, path: str | Path, header: Header) -> Journal:
         """Begin a journal, in place of any that was there. Raises `JournalError` if it cannot be written."""
         return cls(path, header)
+
+    @classmethod
+    def resume(cls, path: str | Path) -> Journal:
+        """Go on with a journal that has no footer; a last line that was cut short is removed.
+
+        Raises:
+            JournalError: it is not there, is not a journal, has a footer or cannot be written.
+        """
+        _, lines = _parse(Path(path))
+        if any(line.footer is not None for line in lines):
+            raise JournalError(f"{path}: it has reached its end")
+        journal = cls(path, None)
+        data = journal._path.read_bytes()
+        os.truncate(journal._path, data.rfind(b"\n") + 1)
+        journal._seen = {line.record.id for line in lines if line.record is not None}
+        return journal
+
+    @classmethod
+    def again(cls, path: str | Path, target: TargetRun) -> Journal:
+        """Begin a journal with what a run file holds of a target, but for the records of what crashed."""
+        known = [*target.records, *target.missing]
+        header = Header(
+            target=target.target,
+            versions=target.versions,
+            modes=target.modes,
+            expected=target.expected,
+            functions=target.functions,
+            expectations=target.expectations,
+            plan=[_question(one) for one in known] if len(known) == target.expected else [],
+            timing=Timing(started=target.timing.started),
+        )
+        journal = cls(path, header)
+        for record in target.records:
+            if record.verdict is not Verdict.CRASHED:
+                journal.append(record)
+        return journal
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """The ids of the questions that have a record."""
+        return frozenset(self._seen)
+
+    def plan(self, questions: list[Question]) -> None:
+        """Note all that is to be answered, in order, in place of what the header says of it."""
+        self._write(_Line(plan=questions))
 
     def begin(self, question: Question) -> None:
         """Note that a question is about to be asked, so that a crash can be laid at its door."""
@@ -119,6 +170,8 @@ class Journal:
             self.abandon()
 
     def _write(self, line: Model) -> None:
+        if os.getpid() != self._process:
+            return
         text = line.model_dump_json(exclude_none=isinstance(line, _Line))
         try:
             self._file.write(text.encode() + b"\n")
@@ -142,6 +195,7 @@ def recover(path: str | Path, *, interrupted: bool = False, detail: str = "") ->
         JournalError: there is no header, or a line within is not a journal's.
     """
     header, lines = _parse(Path(path))
+    plan = _planned(header, lines)
     records = [line.record for line in lines if line.record is not None]
     footer = next((line.footer for line in lines if line.footer is not None), None)
     text = ""
@@ -153,6 +207,9 @@ def recover(path: str | Path, *, interrupted: bool = False, detail: str = "") ->
         if under_way is not None and status is Status.CRASHED:
             records.append(_crashed(under_way, detail))
         text = _account(header, status, len(records), under_way, detail)
+    # What is asked again later stands where it would have stood.
+    place = {question.id: number for number, question in enumerate(plan)}
+    records.sort(key=lambda record: place.get(record.id, len(place)))
     answered = {record.id for record in records}
     started = header.timing.started
     try:
@@ -162,22 +219,39 @@ def recover(path: str | Path, *, interrupted: bool = False, detail: str = "") ->
             detail=text,
             versions=header.versions,
             modes=header.modes,
-            expected=header.expected,
+            expected=len(plan) or header.expected,
             functions=header.functions,
             expectations=header.expectations,
             records=records,
-            missing=[question for question in header.plan if question.id not in answered],
+            missing=[question for question in plan if question.id not in answered],
             timing=footer.model_copy(update={"started": footer.started or started}) if footer else header.timing,
         )
     except ValidationError as error:
         raise JournalError(f"{path}: {field_error(error)}") from error
 
 
-def lost(target: str, detail: str) -> TargetRun:
-    """Return a crashed target of which nothing is known but its name: it died before its journal had a header."""
+def case_file(path: Path) -> Path:
+    """Return where the case that is asked last is kept beside a journal."""
+    return path.with_name(f"{path.name}.case")
+
+
+def open_questions(path: str | Path) -> tuple[Question | None, list[Question]]:
+    """Return the question that a journal ends within, if it does, and all that are planned and have no record.
+
+    Raises:
+        JournalError: there is no header, or a line within is not a journal's.
+    """
+    header, lines = _parse(Path(path))
+    answered = {line.record.id for line in lines if line.record is not None}
+    left = [question for question in _planned(header, lines) if question.id not in answered]
+    return (lines[-1].begin if lines else None), left
+
+
+def lost(target: str, detail: str, *, interrupted: bool = False) -> TargetRun:
+    """Return a target of which nothing is known but its name: its process ended before its journal had a header."""
     return TargetRun(
         target=target,
-        status=Status.CRASHED,
+        status=Status.INTERRUPTED if interrupted else Status.CRASHED,
         detail=detail,
         versions={},
         modes={},
@@ -213,6 +287,14 @@ def _parse(path: Path) -> tuple[Header, list[_Line]]:
         if len(lines) > 1 and lines[-2].footer is not None:
             raise JournalError(f"{path}: line {number}: there is more after the footer")
     return header, lines
+
+
+def _planned(header: Header, lines: list[_Line]) -> list[Question]:
+    return next((line.plan for line in reversed(lines) if line.plan is not None), header.plan)
+
+
+def _question(one: Question) -> Question:
+    return Question(loss_function=one.loss_function, check=one.check, dtype=one.dtype, mode=one.mode)
 
 
 def _crashed(question: Question, detail: str) -> Record:

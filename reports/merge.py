@@ -35,6 +35,7 @@ def merge(runs: Sequence[Run]) -> Run:
             owner[target.target] = run
     starts = [run.timing.started for run in runs if run.timing.started is not None]
     peaks = [run.timing.peak_mib for run in runs if run.timing.peak_mib is not None]
+    found = [one for run in runs for one in run.selftest]
     return Run(
         lossconform=runs[0].lossconform,
         profile=runs[0].profile,
@@ -43,6 +44,7 @@ def merge(runs: Sequence[Run]) -> Run:
         environment=_environment(runs),
         checks=_checks(runs),
         targets=[target for run in runs for target in run.targets],
+        selftest=[one for k, one in enumerate(found) if one not in found[:k]],
         timing=Timing(
             started=min(starts, default=None),
             seconds=sum(run.timing.seconds for run in runs),

@@ -251,8 +251,32 @@ class TargetRun(Model):
         return self
 
 
+class Assumption(Model):
+    """One thing that the reference assumes of the machine's NumPy, as sampled before the run.
+
+    Attributes:
+        function: what is assumed to be accurate.
+        worst: the largest error seen, in ULP.
+        allowed: the error that the reference's bounds leave room for, in ULP.
+        argument: where the largest error was seen, hex.
+        samples: how many arguments were looked at.
+        ok: whether the assumption held at all of them.
+    """
+
+    function: str
+    worst: Real
+    allowed: Real
+    argument: str
+    samples: NonNegativeInt
+    ok: bool
+
+
 class Run(Model):
-    """Everything one execution saw."""
+    """Everything one execution saw.
+
+    Attributes:
+        selftest: what sampling showed of the reference's assumptions; empty where it was not sampled.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["lossconform run"] = "lossconform run"
@@ -262,6 +286,7 @@ class Run(Model):
     command: str
     environment: dict[str, str]
     checks: list[CheckInfo]
+    selftest: list[Assumption] = Field(default_factory=list)
     targets: list[TargetRun]
     timing: Timing = Field(default_factory=Timing)
 

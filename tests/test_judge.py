@@ -103,3 +103,16 @@ def test_policies_change_what_is_right() -> None:
 
 def test_hex() -> None:
     assert [hex_of(v) for v in (None, 0.5, np.nan, -np.inf)] == [None, "0x1.0000000000000p-1", "nan", "-inf"]
+
+
+def test_a_large_case_is_judged_by_the_tiers_as_by_the_exact_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [oracle(reduction=Reduction.MEAN).answer()]
+    monkeypatch.setattr("lossconform.judge.LARGE", 0)
+    found.append(oracle(reduction=Reduction.MEAN).answer())
+    first, second = found
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert first.gradient is not None
+    assert second.gradient is not None
+    assert first.value == second.value
+    assert np.array_equal(first.gradient, second.gradient)

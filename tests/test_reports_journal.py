@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lossconform.reports.journal import Header, Journal, JournalError, lost, recover
+from lossconform.reports.journal import Header, Journal, JournalError, lost, open_questions, recover
 from lossconform.reports.model import Question, Record, Status, Timing, Verdict
 from tests import run_factory as make
 
@@ -162,3 +162,51 @@ def test_a_plan_is_as_long_as_expected() -> None:
 def test_a_target_without_a_journal_is_lost() -> None:
     target = lost("jax", "it could not be started")
     assert (target.status, target.detail, target.expected) == (Status.CRASHED, "it could not be started", 0)
+
+
+def test_another_process_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    path = tmp_path / "torch.jsonl"
+    journal = _journal(path, 2)
+    journal.begin(QUESTIONS[2])
+    journal.abandon()
+    with path.open("ab") as file:
+        file.write(b'{"record": {"loss_fun')
+    assert open_questions(path) == (QUESTIONS[2], QUESTIONS[2:])
+    again = Journal.resume(path)
+    assert again.answered == {QUESTIONS[0].id, QUESTIONS[1].id}
+    again.plan(QUESTIONS)
+    with pytest.raises(JournalError, match="is there twice"):
+        again.append(_record(1))
+    for number in (3, 2):
+        again.append(_record(number))
+    again.close()
+    target = recover(path)
+    assert Status.COMPLETE is target.status
+    assert [_record(n) for n in range(4)] == target.records
+    with pytest.raises(JournalError, match="it has reached its end"):
+        Journal.resume(path)
+
+
+def test_a_journal_begins_again_with_what_a_run_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "torch.jsonl"
+    journal = _journal(path, 1)
+    journal.begin(QUESTIONS[1])
+    journal.abandon()
+    target = recover(path, detail="signal 11")
+    assert len(target.records) == 2
+    Journal.again(path, target).abandon()
+    asked, left = open_questions(path)
+    assert asked is None
+    assert left == QUESTIONS[1:]
+    assert recover(path, interrupted=True).records == [_record(0)]
+
+
+def test_a_process_that_was_forked_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "torch.jsonl"
+    journal = _journal(path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        journal.append(_record(1))
+    journal.append(_record(2))
+    journal.abandon()
+    assert recover(path).records == [_record(0), _record(2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import crashing_target
@@ -10,8 +11,10 @@ import pytest
 
 from lossconform import cli
 from lossconform.adapters import TARGETS
+from lossconform.job import Job
 from lossconform.reports.model import Run, Status, Verdict
 from lossconform.reports.runfile import read
+from lossconform.runner import Request, _length
 
 HERE = Path(__file__).parent
 
@@ -35,16 +38,16 @@ def records(run: Run) -> dict[str, set[str]]:
     return seen
 
 
-def test_a_crash_keeps_what_was_recorded_and_says_incomplete(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(output) == 3
+def test_a_crash_costs_its_own_record_and_says_incomplete(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(output, "-k", "value- and float32") == 3
     result = read(output / "run.json")
     (target,) = result.targets
-    assert target.status is Status.CRASHED
-    assert "signal 9 (SIGKILL)" in target.detail
+    assert target.status is Status.COMPLETE
     crashed = [record for record in target.records if record.verdict is Verdict.CRASHED]
     assert [record.loss_function for record in crashed] == ["third"]
-    assert {record.loss_function for record in target.records} == {"first", "second", "third"}
-    assert len(target.records) + len(target.missing) == target.expected
+    assert crashed[0].message == "the process ended during this check: signal 9 (SIGKILL)"
+    assert [record.loss_function for record in target.records] == ["first", "second", "third", "fourth"]
+    assert (target.missing, len(target.records)) == ([], target.expected)
     assert "Incomplete" in capsys.readouterr().out
     assert "crashed" in (output / "report.html").read_text("utf-8")
 
@@ -86,3 +89,18 @@ def _without_timing(content: object) -> object:
     if isinstance(content, dict):
         return {k: _without_timing(v) for k, v in content.items() if k != "timing"}
     return [_without_timing(v) for v in content] if isinstance(content, list) else content
+
+
+def test_the_name_of_a_target_is_no_path(tmp_path: Path) -> None:
+    names = [Job(target, tmp_path).name for target in ("keras-jax", "my.losses:focal", "my.losses-focal", "a/../b:c@d")]
+    assert names[0] == "keras-jax"
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)
+
+
+def test_what_compiles_starts_first_and_then_what_has_most_questions() -> None:
+    request = Request(targets=(), profile="smoke", seed=0, keyword="", jobs=1, command="")
+    lengths = {target: _length(target, request) for target in ("torch", "tensorflow", "jax", "keras-jax")}
+    compiled = {target for target, (eager, _) in lengths.items() if not eager}
+    assert compiled == {"jax", "keras-jax"}
+    assert lengths["keras-jax"] < lengths["jax"] < min(lengths["torch"], lengths["tensorflow"])

@@ -162,7 +162,9 @@ CHECKS = (
         id="class-axis",
         group="options",
         question="Is the class axis of an array of three axes where it should be?",
-        applies=lambda contract: contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID),
+        applies=lambda contract: (
+            bool(class_axes(contract)) and contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID)
+        ),
         cases=lambda contract, dtype: tuple(_three_axes(contract, dtype, axis) for axis in class_axes(contract)),
         gradient=True,
     ),

@@ -182,4 +182,4 @@ def three_axes(case: Case, axis: int) -> Case:
 
 def class_axes(contract: Contract) -> list[int]:
     """Return where the class axis of an array of three axes may be."""
-    return {"last": [2], "second": [1], "any": [0, 1, 2]}[contract.class_axis]
+    return {"last": [2], "second": [1], "any": [0, 1, 2], "rows": []}[contract.class_axis]
