@@ -100,6 +100,7 @@ class Outcome:
         against: the ids of those that had something against it; for a fault, those that caught it.
         messages: what they said, for a correct loss.
         seconds: of processor time that it took.
+        excuse: why it is known to survive; empty for most.
     """
 
     subject: Subject
@@ -108,6 +109,7 @@ class Outcome:
     against: tuple[str, ...]
     messages: tuple[str, ...]
     seconds: float
+    excuse: str = ""
 
     @property
     def good(self) -> bool:
@@ -147,6 +149,7 @@ def ask(subject: Subject, seed: int) -> Outcome:
         against=tuple(dict.fromkeys(record.check for record in against)),
         messages=tuple(f"{record.check} ({record.dtype}): {record.verdict}, {record.message}" for record in against),
         seconds=time.process_time() - started,
+        excuse=_survivors(subject).get(subject.id, ""),
     )
 
 
@@ -161,7 +164,7 @@ def outcomes(asked: list[Subject], seed: int, jobs: int) -> Iterator[Outcome]:
 
 
 def kill(seed: int, jobs: int, say: Say) -> bool:
-    """Ask every miniature and say how each fared, line by line; return whether all did as they should."""
+    """Ask every miniature and say how each fared, line by line; return whether all did as is known of them."""
     packages = written()
     for package in FAULTY.keys() - packages:
         say(f"{package} is not installed: its miniatures are not asked")
@@ -175,7 +178,7 @@ def kill(seed: int, jobs: int, say: Say) -> bool:
     say("")
     for line in totals(seen):
         say(line)
-    return all(outcome.good for outcome in seen)
+    return all(outcome.good or outcome.excuse for outcome in seen)
 
 
 def line_of(outcome: Outcome) -> list[str]:
@@ -185,7 +188,11 @@ def line_of(outcome: Outcome) -> list[str]:
         passed = f"left alone by {len(outcome.asked)} checks"
         return [head + (passed if outcome.good else "FALSE ALARM"), *(f"      {m}" for m in outcome.messages)]
     missed = [check for check in outcome.asked if check not in outcome.against]
-    caught = f"caught by: {', '.join(outcome.against)}" if outcome.good else "SURVIVED"
+    caught = (
+        f"caught by: {', '.join(outcome.against)}"
+        if outcome.good
+        else "SURVIVED" + (f", as known: {outcome.excuse}" if outcome.excuse else "")
+    )
     return [head + caught + (f" (not by {', '.join(missed)})" if missed else "")]
 
 
@@ -207,6 +214,12 @@ def totals(seen: list[Outcome]) -> list[str]:
 def _heading(outcome: Outcome) -> str:
     kind = "correct losses" if outcome.subject.correct else f"faults of {outcome.subject.group}"
     return f"{kind}, in {outcome.subject.written}"
+
+
+def _survivors(subject: Subject) -> dict[str, str]:
+    """Return the faults that are known to survive in the module of one, and why."""
+    known: dict[str, str] = {} if subject.correct else getattr(_module(FAULTY[subject.written]), "SURVIVORS", {})
+    return known
 
 
 def _module(name: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -85,6 +86,8 @@ def test_what_is_said_of_each() -> None:
     assert line_of(outcome(WRONG, "value", "gradient"))[0].endswith("caught by: value, gradient")
     assert line_of(outcome(WRONG, "value"))[0].endswith("caught by: value (not by gradient)")
     assert line_of(outcome(WRONG))[0].endswith("SURVIVED (not by value, gradient)")
+    known = dataclasses.replace(outcome(WRONG), excuse="no check looks there")
+    assert line_of(known)[0].endswith("SURVIVED, as known: no check looks there (not by value, gradient)")
     assert line_of(outcome(RIGHT))[0].endswith("left alone by 2 checks")
     alarm = line_of(outcome(RIGHT, "value"))
     assert alarm[0].endswith("FALSE ALARM")
@@ -102,6 +105,7 @@ def test_the_totals_have_their_denominators() -> None:
     [
         ([outcome(WRONG, "value"), outcome(RIGHT)], 0),
         ([outcome(WRONG), outcome(RIGHT)], 1),
+        ([dataclasses.replace(outcome(WRONG), excuse="no check looks there"), outcome(RIGHT)], 0),
         ([outcome(WRONG, "value"), outcome(RIGHT, "value")], 1),
     ],
 )
