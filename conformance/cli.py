@@ -19,6 +19,8 @@ from rich.console import Console
 from lossconform import __version__, console
 from lossconform.adapters import GROUPS, TARGETS, TargetError, describe, registered, start, targets_of, versions
 from lossconform.checks import CHECKS
+from lossconform.expectations import ExpectationError
+from lossconform.expectations import read as read_expectations
 from lossconform.job import Limits
 from lossconform.profiles import PROFILES
 from lossconform.reference.policy import CHOICES
@@ -34,7 +36,7 @@ from lossconform.smoke import lines_of, smoke
 from lossconform.stop import Stop
 
 USAGE = 2
-ERRORS = (TargetError, RunFileError, MergeError, ResumeError)
+ERRORS = (TargetError, RunFileError, MergeError, ResumeError, ExpectationError)
 
 
 class UsageError(Exception):
@@ -74,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--check", action="append", metavar="ID", help="only this check; may be given more than once")
     runs.add_argument(
         "-k", dest="keyword", default="", metavar="EXPRESSION", help="only questions that match, as in pytest"
+    )
+    runs.add_argument(
+        "--expectations",
+        action="append",
+        metavar="PATH",
+        help="a file of known deviations of your own; may be given more than once",
     )
     runs.add_argument(
         "--output",
@@ -190,6 +198,7 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         profile=options.profile,
         seed=options.seed,
         keyword=keyword,
+        expectations=_expectations(options.expectations),
         jobs=options.jobs,
         command=shlex.join(["lossconform", *given]),
         limits=limits,
@@ -219,6 +228,13 @@ def _smoke(options: argparse.Namespace, given: list[str]) -> int:  # noqa: ARG00
             print("\n".join([function.id, *lines_of(outcomes)]))  # noqa: T201
             failed = failed or any(outcome.problem for outcome in outcomes)
     return 1 if failed else 0
+
+
+def _expectations(paths: list[str] | None) -> list[str]:
+    """Return the files of known deviations, which can be read."""
+    for path in paths or []:
+        read_expectations(Path(path))
+    return paths or []
 
 
 def _limits(options: argparse.Namespace) -> Limits:

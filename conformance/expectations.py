@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -277,11 +278,28 @@ def _known(where: str, field: str, found: list[str], known: dict[str, Any]) -> N
             raise ExpectationError(f"{where}: {field} {value!r}; expected one of {', '.join(known)}")
 
 
-def load(target: str) -> list[Expectation]:
-    """Return the expectations for a target whose versions are installed, in the order of the files."""
+def read(path: Path) -> list[Expectation]:
+    """Return the expectations of a file of one's own. Raises `ExpectationError`, also where it cannot be read."""
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExpectationError(f"{path}: cannot be read: {error}") from error
+
+
+def load(target: str, own: Sequence[Path] = ()) -> list[Expectation]:
+    """Return the expectations for a target whose versions are installed, in the order of the files.
+
+    Args:
+        target: the target.
+        own: files of one's own, after those that come with lossconform.
+
+    Raises:
+        ExpectationError: a file is wrong or cannot be read.
+    """
     result: list[Expectation] = []
     folder = files("lossconform.adapters.expectations")
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):
-            result += [e for e in parse(file.read_text("utf-8"), file.name) if target in e.targets]
-    return [e for e in result if e.installed()]
+            result += parse(file.read_text("utf-8"), file.name)
+    result += [expectation for path in own for expectation in read(path)]
+    return [e for e in result if target in e.targets and e.installed()]

@@ -36,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lossconform", "conformance of loss functions")
     group.addoption("--framework", metavar="TARGET", help=f"what to test: one of {', '.join(TARGETS)}, or package:name")
     group.addoption("--profile", default="quick", help=f"how much to ask: one of {', '.join(PROFILES)}; default quick")
+    group.addoption(
+        "--expectations",
+        action="append",
+        metavar="PATH",
+        help="a file of known deviations of your own; may be repeated",
+    )
     group.addoption("--run-file", metavar="PATH", help="where to write the run file; without it none is written")
     group.addoption(
         "--journal", metavar="PATH", help="where to write records as they come; by default beside the run file"
@@ -90,7 +96,7 @@ class Conformance:
         self.config = config
         self.framework = framework
         self.profile = profile
-        self.expectations = load(framework.target)
+        self.expectations = load(framework.target, [Path(path) for path in config.getoption("--expectations") or []])
         path = config.getoption("--run-file")
         self.run_file = None if path is None else Path(path)
         journal = config.getoption("--journal")

@@ -13,7 +13,16 @@ from lossconform.plan import environment
 from lossconform.reports.model import Run
 from lossconform.reports.runfile import read
 
-OPTIONS = {"framework": "--framework", "profile": "--profile", "seed": "--seed", "check": "--check", "keyword": "-k"}
+OPTIONS = {
+    "framework": "--framework",
+    "loss": "--loss",
+    "like": "--like",
+    "profile": "--profile",
+    "seed": "--seed",
+    "check": "--check",
+    "keyword": "-k",
+    "expectations": "--expectations",
+}
 """The options that say what is asked. One that is not given now is as it was."""
 
 

@@ -44,6 +44,7 @@ class Request:
         profile: how much to ask.
         seed: Hypothesis's.
         keyword: pytest's -k, to choose among the questions; empty for all.
+        expectations: files of known deviations besides those that come with lossconform.
         jobs: how many targets at once.
         command: how a person would ask for the same again.
         limits: what each process may take.
@@ -55,6 +56,7 @@ class Request:
     profile: str
     seed: int
     keyword: str
+    expectations: Sequence[str] = ()
     jobs: int
     command: str
     limits: Limits = field(default_factory=Limits)
@@ -138,6 +140,7 @@ def _begin(job: Job, request: Request, ini: Path) -> None:
     command += ["--framework", job.target, "--profile", request.profile, "--hypothesis-seed", str(request.seed)]
     command += ["--journal", str(job.journal), "-p", "no:cacheprovider", "--tb=short"]
     command += ["-k", request.keyword] if request.keyword else []
+    command += [word for path in request.expectations for word in ("--expectations", path)]
     command += ["--go-on"] if job.journal.exists() else []
     job.begin(command, {**os.environ, "PYTHONHASHSEED": "0"})
 

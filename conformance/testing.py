@@ -17,7 +17,7 @@ from lossconform.adapters.base import Framework
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.examiner import Examiner
-from lossconform.expectations import Expectation, parse
+from lossconform.expectations import Expectation, read
 from lossconform.isolation import LastCase, Watched
 from lossconform.plan import questions
 from lossconform.profiles import PROFILES
@@ -58,7 +58,7 @@ def conformance_tests(
         raise ValueError("no loss was given")
     _known("profile", [profile], PROFILES)
     _known("checks", checks or [], CHECKS)
-    known = [] if expectations is None else parse(Path(expectations).read_text("utf-8"), str(expectations))
+    known = [] if expectations is None else read(Path(expectations))
     several = len(losses) > 1
     asked = [
         pytest.param(loss, question, id=_id(question, several))
@@ -85,7 +85,7 @@ def conformance_tests(
 
 def _examiner(loss: Framework, known: list[Expectation]) -> Examiner:
     watched = Watched.of(ready(loss), LastCase(), Stop(interrupt=True))
-    return Examiner(watched, [e for e in known if loss.target in e.targets], lambda record: None)  # noqa: ARG005
+    return Examiner(watched, [e for e in known if loss.target in e.targets and e.installed()], lambda record: None)  # noqa: ARG005
 
 
 def _id(question: Question, several: bool) -> str:

@@ -338,3 +338,36 @@ def test_unknown_profiles_and_checks_are_named() -> None:
         lossconform.conformance_tests(loss, profile="fast")
     with pytest.raises(ValueError, match="checks: 'speed'"):
         lossconform.conformance_tests(loss, checks=["speed"])
+
+
+EXPECTATION = """
+[[expectation]]
+id = "negated"
+targets = ["test_own_loss.scaled"]
+loss_functions = ["test_own_loss.scaled"]
+check = "gradient"
+versions = { numpy = ">=1" }
+reason = "it is minus the gradient"
+link = "https://example.invalid/1"
+witness = """ + repr(
+    '{"loss": "softmax_cross_entropy",'
+    ' "prediction": {"dtype": "float32", "shape": [1, 2], "data": ["0x0p+0", "0x0p+0"]},'
+    ' "target": {"dtype": "int64", "shape": [1], "data": ["0"]}, "target_form": "index"}'
+)
+
+
+def test_a_known_deviation_of_ones_own_is_known(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    pytester.path.joinpath("known.toml").write_text(EXPECTATION)
+    pytester.makepyfile(
+        test_mine=TEST_FILE.replace('own.STATED), profile="smoke")', 'own.STATED), expectations="known.toml")')
+    )
+    result = pytester.runpytest_inprocess("-k", "gradient and bad", "-p", "no:cacheprovider")
+    result.assert_outcomes(xfailed=1)
+
+
+def test_expectations_that_cannot_be_read_are_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--framework", "torch", "--expectations", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
