@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lossconform import __version__, console
 from lossconform.adapters import GROUPS, TARGETS, TargetError, describe, registered, start, targets_of, versions
 from lossconform.checks import CHECKS
@@ -205,9 +203,7 @@ def _run(options: argparse.Namespace, given: list[str]) -> int:
         earlier={} if earlier is None else {target.target: target for target in earlier.targets},
         seconds=0.0 if earlier is None else earlier.timing.seconds,
     )
-    screen = Console()
-    if screen.width < console.WIDTH:
-        screen = Console(width=console.WIDTH)
+    screen = console.wide_enough(targets)
     with Stop(interrupt=False) as stop:
         with console.progress(screen) as watch:
             result = run(request, folder, watch, stop).model_copy(update={"selftest": assumptions(seed=options.seed)})

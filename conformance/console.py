@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,8 +23,9 @@ SHOWN = (
     Verdict.CRASHED,
 )
 
-WIDTH = 108
-"""What the table at the end needs; a narrower terminal wraps it, which is better than numbers cut short."""
+NUMBERS = 92
+"""What the table at the end needs beside the targets' names; a narrower terminal wraps it, which is better than numbers
+cut short."""
 
 SCREEN = 10
 """How many crashed records are named."""
@@ -47,6 +48,12 @@ def progress(console: Console) -> Iterator[Callable[[Iterable[Job]], None]]:
                 shown.update(bars[job.target], completed=job.done, total=job.expected or None)
 
         yield watch
+
+
+def wide_enough(targets: Sequence[str]) -> Console:
+    """Return the terminal, as wide as the table at the end needs it."""
+    screen, needed = Console(), NUMBERS + max(map(len, targets))
+    return screen if screen.width >= needed else Console(width=needed)
 
 
 def summary(run: Run, console: Console) -> None:
