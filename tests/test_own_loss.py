@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -299,6 +302,26 @@ def test_the_command_line_smokes(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.syspath_prepend(str(EXAMPLES))
     assert main(["smoke", "test_numpy_pair:loss"]) == 0
     assert "10 of 10 cases pass" in capsys.readouterr().out
+
+
+WORKED = {
+    "test_torch_kernel": ("torch", "gradient-float32-eager"),
+    "test_jax_callable": ("jax", "smoothing-share"),
+    "test_keras_instance": ("keras", "sample-weight"),
+    "test_tensorflow_function": ("tensorflow", "gradient-float32-eager"),
+    "test_numpy_pair": ("numpy", "gradient-float32"),
+    "test_command": ("numpy", "gradient"),
+}
+
+
+@pytest.mark.parametrize(("name", "package", "chosen"), [(n, *rest) for n, rest in WORKED.items()], ids=WORKED)
+def test_a_worked_example_passes(name: str, package: str, chosen: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    words += ["--rootdir", str(EXAMPLES), "--import-mode=importlib", str(EXAMPLES / f"{name}.py"), "-k", chosen]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "1 passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
 
 
 TEST_FILE = """
