@@ -133,6 +133,7 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "label from -C to -1": _wrapped,
     "perfect probability": _perfect,
     "many classes": lambda case: case.classes >= 100,
+    "sample weight and ignore index": lambda case: case.sample_weight is not None and case.ignore_index is not None,
     "reduced": lambda case: case.reduction is not Reduction.NONE,
     "not reduced": lambda case: case.reduction is Reduction.NONE,
     "where": lambda case: case.where is not None,
