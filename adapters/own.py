@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -240,8 +240,6 @@ CHOSEN = {"forms": "form", "targets": "target_form", "reductions": "reduction"}
 """What may be told by an argument, and its role."""
 
 KINDS: dict[str, Any] = {"loss": Loss, "forms": Form, "targets": TargetForm, "reductions": Reduction}
-
-T = TypeVar("T")
 
 
 def _members(key: str, given: Iterable[str]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Framework
+from lossconform.adapters.base import Answer, Framework, InputChanged, Refusal
 from lossconform.checks.check import Question
 from lossconform.judge import Oracle, bar, hex_of
 from lossconform.look import Look
@@ -52,6 +52,7 @@ def witness(framework: Framework, question: Question, seen: Look, *, refused: bo
         ulp=judgement.distance,
         allowed=allowed,
         snippet=framework.snippet(seen.function, case, mode=question.mode, gradient=question.check.gradient)
+        + _afterwards(seen)
         + _comparison(judgement.part, exact),
     )
 
@@ -68,6 +69,14 @@ def unanswered(framework: Framework, question: Question, case: Case, message: st
         snippet=framework.snippet(question.function, case, mode=question.mode, gradient=check.gradient)
         + _comparison(part, exact),
     )
+
+
+def _afterwards(seen: Look) -> str:
+    """Return the lines of a snippet that show what has become of the arguments, where one was changed in place."""
+    if not isinstance(seen.answer, Refusal) or seen.answer.kind != InputChanged.__name__:
+        return ""
+    names = seen.function.invocation(seen.case).tensors
+    return "".join(f'print("afterwards {name}", {name}.tolist())\n' for name in names)
 
 
 def _comparison(part: str, exact: object) -> str:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from lossconform.adapters.command import loss_function as command_loss
 from lossconform.adapters.numpy_losses import loss_function
 from lossconform.adapters.own import StatementError
 from lossconform.cli import main
+from lossconform.examine import examine
 from lossconform.identify import identified
+from lossconform.plan import questions
 from lossconform.profiles import PROFILES
 from lossconform.reference.case import Array, Case, Loss, Reduction, TargetForm
+from lossconform.reports.runfile import read as read_run
 from lossconform.smoke import lines_of, smoke
 
 pytest_plugins = ["pytester"]
@@ -217,6 +221,46 @@ def test_smoke_says_what_it_looks_like(loss: Any, advice: str) -> None:
     lines = "\n".join(lines_of(smoke(brought, brought.functions[0])))
     assert advice in lines
     assert "mend this first" in lines
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_smoke_sees_the_wrong_sign_in_every_dtype(dtype: str) -> None:
+    brought = ready(loss_function(scaled, **told(dtypes=[dtype])))
+    assert all(outcome.problem for outcome in smoke(brought, brought.functions[0]))
+
+
+def test_an_argument_changed_in_place_is_shown_by_the_program() -> None:
+    def clearing(x: Array, y: Array) -> tuple[Array, Array]:
+        answer = plain(x, y)
+        y[:] = 0
+        return answer
+
+    brought = ready(loss_function(clearing, **STATED))
+    question = next(
+        q for q in questions(brought, PROFILES["smoke"]) if q.id.startswith("gradient") and q.dtype == "float32"
+    )
+    record = examine(brought, question, [])
+    assert "changed its argument y in place" in record.message
+    assert record.witness is not None
+    assert 'print("afterwards y", y.tolist())' in record.witness.snippet
+
+
+def test_the_name_of_an_entry_point_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    entry = EntryPoint("numpy-pair", "test_numpy_pair:loss", "lossconform.losses")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [entry] if group == entry.group else [])
+    assert targets_of(["numpy-pair"]) == ["numpy-pair"]
+    assert describe("numpy-pair").target == "numpy-pair"
+
+
+def test_the_command_line_runs_a_loss_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    words = ["run", "--loss", "test_numpy_pair:loss", "--profile", "smoke", "-k", "dtype and float32"]
+    assert main([*words, "--output", str(tmp_path)]) == 0
+    (target,) = read_run(tmp_path / "run.json").targets
+    assert target.target == "test_numpy_pair:loss"
+    assert [str(record.verdict) for record in target.records] == ["pass"]
 
 
 COMMAND: Any = {
