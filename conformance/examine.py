@@ -226,8 +226,9 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
     question = findings.question
     contract, profile = question.function.contract, question.profile
     many = profile.every_mode or question.mode == next(iter(framework.engine.modes))
-    # In turns: drawn, a form of the target may miss every regime.
+    # In turns, as often as it takes: drawn, a form of the target may miss every regime.
     targets = cycle(contract.targets)
+    examples = max(profile.per_regime, len(contract.targets))
     for form in contract.forms:
         for regime in regimes(contract, form, many=many):
             name = regime.id if len(contract.forms) == 1 else f"{regime.id}, {form}"
@@ -241,7 +242,7 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
                 if findings.note(seen) and _worse(seen, findings.failure):
                     findings.failure = seen
 
-            _each(SEEDS, profile.per_regime, body, shrink=False)
+            _each(SEEDS, examples, body, shrink=False)
     if findings.failure is not None:
         findings.failure = _cut(framework, findings, findings.failure)
 

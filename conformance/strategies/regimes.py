@@ -120,7 +120,7 @@ def fill(
     """Return a packed case of a regime: every row a question of its own."""
     rng = np.random.default_rng([seed, ALL.index(regime)])
     fmt = FORMATS[dtype]
-    n, c = (2, profile.many) if regime.many else (profile.rows, profile.classes)
+    n, c = (4, profile.many) if regime.many else (profile.rows, profile.classes)
     x = round_to(regime.fill(rng, n, c, fmt), fmt)
     binary = contract.loss is Loss.BINARY_CROSS_ENTROPY
     prediction = round_to(_formed(x, form, binary), fmt).astype(dtype_of(dtype))
