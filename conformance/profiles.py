@@ -13,7 +13,7 @@ class Profile:
 
     Attributes:
         name: what it is asked for by.
-        per_regime: accuracy cases for each regime; more where there are more forms of the target, each of which has one.
+        per_regime: accuracy cases for each regime, or one for each form of the target if those are more.
         examples: cases for each check of meaning.
         meaning_dtypes: the dtypes in which meaning is checked.
         compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
