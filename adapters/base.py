@@ -11,7 +11,7 @@ import importlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from types import MappingProxyType
 from typing import Any
@@ -111,6 +111,11 @@ class LossFunction:
     call: Callable[[Case], Call]
     sibling: str | None = None
     open: frozenset[str] = frozenset()
+
+    def in_mode(self, mode: str) -> LossFunction:
+        """Return the loss function with its contract in one mode of execution."""
+        contract = self.contract.in_mode(mode)
+        return self if contract is self.contract else replace(self, contract=contract)
 
     def invocation(self, case: Case) -> Call:
         """Return a case in this function's terms. Raises `Unsupported` where that cannot be done."""

@@ -5,6 +5,7 @@ A contract is not what the function does; that is what the suite finds out.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -36,10 +37,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Clause:
-    """One policy of one loss function. Without a source it is undocumented: observed, not promised."""
+    """One policy of one loss function. Without a source it is undocumented: observed, not promised.
+
+    Attributes:
+        value: of the policy.
+        source: the documentation that promises it, in every mode; None where it was observed.
+        modes: what was observed instead in some modes of execution, by mode.
+    """
 
     value: str
     source: Source | None = None
+    modes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.modes and self.source is not None:
+            raise ValueError(f"modes: {dict(self.modes)!r} with a source; expected none: a promise holds in every mode")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +91,15 @@ class Contract:
         if self.class_axis not in AXES:
             raise ValueError(f"class_axis: {self.class_axis!r}; expected one of {', '.join(AXES)}")
         self.policy()
+        for mode in {mode for clause in self.policies.values() for mode in clause.modes}:
+            self.in_mode(mode)
+
+    def in_mode(self, mode: str) -> Contract:
+        """Return the contract with what was observed in one mode of execution."""
+        if not any(mode in clause.modes for clause in self.policies.values()):
+            return self
+        policies = {name: Clause(c.modes.get(mode, c.value), c.source) for name, c in self.policies.items()}
+        return dataclasses.replace(self, policies=policies)
 
     def policy(self) -> Policy:
         """Return the policy that the clauses state, documented or not."""

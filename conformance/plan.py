@@ -21,7 +21,7 @@ def questions(framework: Framework, profile: Profile, group: str | None = None) 
     """Return the questions of a run, in order; those of one group of checks if asked."""
     checks = [check for check in CHECKS.values() if group in (None, check.group)]
     return [
-        Question(function, check, dtype, mode, profile)
+        Question(function.in_mode(mode), check, dtype, mode, profile)
         for function in framework.functions
         for check in checks
         if check.applies(function.contract)
@@ -96,6 +96,8 @@ def _clauses(contract: Contract) -> Iterator[ClauseText]:
     for policy, clause in contract.policies.items():
         cited = {} if clause.source is None else {"source": _cite(clause.source), "url": clause.source.url}
         yield ClauseText(clause=f"policy {policy}", value=clause.value, **cited)
+        for mode, value in clause.modes.items():
+            yield ClauseText(clause=f"policy {policy}, {mode}", value=value)
 
 
 def expectation_infos(expectations: list[Expectation]) -> list[ExpectationInfo]:

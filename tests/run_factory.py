@@ -129,7 +129,7 @@ def realistic(seed: int = 0, *, repeat: int = 1) -> Run:
 def _function(name: str, function: str) -> FunctionInfo:
     url = f"https://docs.example.org/{name}/{function}"
     clauses = [
-        ClauseText(clause=policy, value=documented, source=f"{function}, section Notes", url=url + "#notes")
+        ClauseText(clause=f"policy {policy}", value=documented, source=f"{function}, section Notes", url=url + "#notes")
         for policy, documented, _ in POLICIES.values()
         if policy != "probability_range"
     ]

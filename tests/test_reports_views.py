@@ -143,6 +143,13 @@ def test_what_is_said_of_a_policy(
     assert finding.where == ()
 
 
+def test_a_policy_links_to_the_documentation_that_states_it() -> None:
+    run = make.realistic()
+    stated = [entry for table in policies(run, rows(run)) for entry in table.entries.values() if entry.source]
+    assert stated
+    assert all(entry.url and entry.url.endswith("#notes") for entry in stated if "Notes" in (entry.source or ""))
+
+
 def test_modes_that_no_one_value_explains_stand_apart() -> None:
     run = _policy_run(("nan", ["nan"], 3), ("nan", ["zero"], 2), ("nan", ["nan"], 1))
     (table,) = policies(run, rows(run))

@@ -69,7 +69,7 @@ def policies(run: Run, rows: list[Row]) -> list[PolicyTable]:
     for name in sorted(seen, key=lambda policy: list(CHOICES).index(policy) if policy in CHOICES else len(CHOICES)):
         entries = {}
         for place, observations in seen[name].items():
-            clause = clauses.get((*place, name))
+            clause = clauses.get((*place, f"policy {name}"))
             source = next((o.source for _, o in observations if o.source), clause.source if clause else None)
             entries[place] = Entry(*place, _findings(observations), source, clause.url if clause else None)
         tables.append(PolicyTable(name, CHOICES.get(name, {}), entries))
