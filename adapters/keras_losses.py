@@ -104,7 +104,7 @@ class Signature:
         axis: whether it takes the class axis.
         policies: each policy with its value and the section that states it; None where that is measured.
         class_policies: the same, of the class alone.
-        measured: by backend, each policy that the documentation leaves open, with the value measured.
+        measured: by backend, each policy that the documentation leaves open, with what was measured.
         sibling: the class and the function that take other targets.
     """
 
@@ -117,7 +117,7 @@ class Signature:
     axis: bool = True
     policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     class_policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
-    measured: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    measured: Mapping[str, Mapping[str, Clause]] = field(default_factory=lambda: MappingProxyType({}))
     sibling: tuple[str, str] | None = None
 
     def functions(self, backend: str) -> tuple[LossFunction, LossFunction]:
@@ -144,7 +144,7 @@ class Signature:
             options["sample_weight"] = source("reduction")
         policies = {**self.policies, **(self.class_policies if as_class else {})}
         clauses = {p: Clause(value, None if at is None else source(at)) for p, (value, at) in policies.items()}
-        clauses |= {p: Clause(value) for p, value in self.measured.get(backend, {}).items()}
+        clauses |= self.measured.get(backend, {})
         return Contract(
             loss=self.loss,
             source=source("description"),
@@ -202,15 +202,17 @@ SIGNATURES = (
         policies={
             "smoothing": ("all_classes", "label_smoothing"),
             "infinite_logit": ("nan", None),
-            # With XLA on TensorFlow it is 0.
             "zero_times_infinity": ("nan", None),
             **PROBABILITIES,
         },
         class_policies=MEAN,
         measured={
-            "tensorflow": {"target_sum": "assumed_one"},
-            "jax": {"target_sum": "as_given"},
-            "torch": {"target_sum": "as_given"},
+            "tensorflow": {
+                "target_sum": Clause("assumed_one"),
+                "zero_times_infinity": Clause("nan", modes={"xla": "zero"}),
+            },
+            "jax": {"target_sum": Clause("as_given")},
+            "torch": {"target_sum": Clause("as_given")},
         },
         sibling=("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy"),
     ),
@@ -224,15 +226,14 @@ SIGNATURES = (
         # The documentation says the sample size, not whether ignored labels belong to it.
         class_policies={**MEAN, "mean_denominator": ("kept", None)},
         measured={
-            # With XLA on TensorFlow it is NaN.
             "tensorflow": {
-                "negative_label": "refused",
-                "label_too_large": "refused",
-                "probability_sum": "renormalised_last",
+                "negative_label": Clause("refused", modes={"xla": "nan"}),
+                "label_too_large": Clause("refused", modes={"xla": "nan"}),
+                "probability_sum": Clause("renormalised_last"),
             },
-            "jax": {"negative_label": "zero", "label_too_large": "zero"},
+            "jax": {"negative_label": Clause("zero"), "label_too_large": Clause("zero")},
             # All but -100, which PyTorch ignores unasked.
-            "torch": {"negative_label": "refused", "label_too_large": "refused"},
+            "torch": {"negative_label": Clause("refused"), "label_too_large": Clause("refused")},
         },
         sibling=("keras.losses.CategoricalCrossentropy", "keras.losses.categorical_crossentropy"),
     ),
@@ -248,7 +249,7 @@ SIGNATURES = (
             **RANGE,
         },
         class_policies=MEAN,
-        measured={"torch": {"probability_range": "clipped_and_log_clamped"}},
+        measured={"torch": {"probability_range": Clause("clipped_and_log_clamped")}},
     ),
     Signature(
         class_name="KLDivergence",

@@ -65,7 +65,7 @@ FUNCTIONS = {
             policies={
                 # 'The computation of the gradient will be incorrect' is all that is said of other labels.
                 "target_sum": Clause("assumed_one", page(SOFT, "NOTE: labels is a valid distribution")),
-                "zero_times_infinity": Clause("nan"),
+                "zero_times_infinity": Clause("nan", modes={"xla": "zero"}),
                 "infinite_logit": Clause("nan"),
             },
             class_axis="any",
