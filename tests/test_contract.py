@@ -17,9 +17,7 @@ PAGE = Source("a page", "1", "description", "https://example.org")
 
 
 def contract(**policies: Clause) -> Contract:
-    return Contract(
-        loss=Loss.SOFTMAX_CROSS_ENTROPY, source=PAGE, targets=(TargetForm.DISTRIBUTION,), policies=policies
-    )
+    return Contract(loss=Loss.SOFTMAX_CROSS_ENTROPY, source=PAGE, targets=(TargetForm.DISTRIBUTION,), policies=policies)
 
 
 def test_a_mode_has_what_was_observed_in_it() -> None:
