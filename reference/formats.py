@@ -212,9 +212,10 @@ def distance(answer: Any, h: Any, low: Any, fmt: Format) -> Float64:
     quarter = np.where((np.abs(answer) >= HUGE) | (np.abs(h) >= HUGE), 0.25, 1.0)
     with np.errstate(invalid="ignore", over="ignore"):
         beyond = np.ldexp(2 * quarter, fmt.max_exponent)
-        spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt) * quarter
+        spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt)
         a = np.clip(answer * quarter, -beyond, beyond)
         t = np.clip(h * quarter, -beyond, beyond)
         difference, rest = two_sum(a, -t)
-        result = difference / spacing + (rest - np.where(np.abs(t) < beyond, low * quarter, 0.0)) / spacing
+        rest = rest - np.where(np.abs(t) < beyond, low * quarter, 0.0)
+        result = (difference / spacing + rest / spacing) / quarter
     return np.where(np.isnan(answer) & np.isnan(h), 0.0, np.where(np.isnan(result), np.inf, result))
