@@ -97,13 +97,24 @@ def test_error_of_special_answers(answer: float, h: float, wanted: float) -> Non
     assert float(one(h, 0.0, 0.0).error(answer)[0]) == wanted
 
 
-def test_error_is_an_upper_bound_where_wide_bounds_cancel_the_difference() -> None:
-    # The difference is rounded by half a spacing, and so is that beside the bound: all that remains is lost.
-    answer, h, lo = 1 + 2.0**-51, 2.0**-53, 1 + 2.0**-51
-    assert answer - h == lo
+@pytest.mark.parametrize(
+    ("answer", "h", "lo"),
+    [
+        # The difference is rounded by half a spacing, and so is that beside the bound: all that remains is lost.
+        pytest.param(1 + 2.0**-51, 2.0**-53, 1 + 2.0**-51, id="the bound cancels the difference"),
+        pytest.param(1.0, -(2.0**-54) * (1 + 2.0**-52), -(2.0**-54), id="both sums are rounded down"),
+    ],
+)
+def test_error_is_an_upper_bound_where_sums_are_rounded(answer: float, h: float, lo: float) -> None:
     exact = abs(Fraction(answer) - Fraction(h) - Fraction(lo))
     bound = Fraction(float(one(h, lo, lo).error(answer)[0]))
     assert exact <= bound <= exact * (1 + Fraction(1, 2**50))
+
+
+def test_error_is_exact_where_nothing_is_rounded() -> None:
+    assert float(one(1.0, 0.0, 0.0).error(1 + 2.0**-23)[0]) == 2.0**-23
+    assert float(one(1.0, -0.25, 0.5).error(3.0)[0]) == 2.25
+    assert float(one(1.0, -0.25, 0.5).error(-3.0)[0]) == 4.5
 
 
 NUMBERS = st.floats(-1e300, 1e300).filter(lambda v: v == 0 or abs(v) > 1e-280)
