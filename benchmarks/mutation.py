@@ -48,8 +48,8 @@ settings.load_profile("mutation")
 """A failure is enough; the smallest one is not looked for."""
 
 
-OPTIONS = ["-x", "-p", "no:cacheprovider", "-p", "no:lossconform", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-"""Of pytest: stop at the first failure, leave no file behind, and do not warn that hypothesis is imported already."""
+OPTIONS = ["-x", "--ff", "-p", "no:lossconform", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+"""Of pytest: stop at the first failure, ask first what failed last, do not warn that hypothesis is imported already."""
 
 
 def copied(folder: Path, packages: dict[str, str]) -> dict[str, str]:
@@ -106,7 +106,8 @@ def mutate(module: Path, session: Path, tests: list[str], config: dict[str, Any]
             for item in work.work_items:
                 if left_out(item.mutations[0], source, config["left-out"]):
                     work.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
-        for item in work.pending_work_items:
+        # In the order of the source, because what notices a change often notices the next one.
+        for item in sorted(work.pending_work_items, key=lambda item: item.mutations[0].start_pos):
             change = item.mutations[0]
             operator = get_operator(change.operator_name)(**change.operator_args)
             with use_mutation(change.module_path, operator, change.occurrence):

@@ -122,28 +122,21 @@ class TestEveryMidpoint:
         equal(ulp(side * middle, EVERY[name]), spacing)
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_rounding_one_number_as_fractions_do(name: str) -> None:
-    @repeatable
-    @given(floats64())
-    def check(x: float) -> None:
-        equal(round_to(x, EVERY[name]), nearest(Fraction(x), EVERY[name]))
-
-    check()
+@repeatable
+@given(floats64())
+def test_rounding_one_number_as_fractions_do(x: float) -> None:
+    equal([round_to(x, fmt) for fmt in EVERY.values()], [nearest(Fraction(x), fmt) for fmt in EVERY.values()])
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_rounding_a_sum_as_fractions_do(name: str) -> None:
-    fmt = EVERY[name]
+PARTS = st.sampled_from([0.5, 0.25, 0.3, 1e-3, 2.0**-60, 1.0, 0.0])
 
-    @repeatable
-    @given(floats64(), st.sampled_from([0.5, 0.25, 0.3, 1e-3, 2.0**-60, 1.0, 0.0]), st.sampled_from([-1, 1]), SIGNS)
-    def check(h: float, part: float, side: int, sign: int) -> None:
-        low = math.ulp(h) * part * side
-        exact = Fraction(h) + Fraction(low) + sign * Fraction(1, 2**1200)
-        equal(round_sum(h, low, fmt, sign), nearest(exact, fmt))
 
-    check()
+@repeatable
+@given(floats64(), PARTS, st.sampled_from([-1, 1]), SIGNS)
+def test_rounding_a_sum_as_fractions_do(h: float, part: float, side: int, sign: int) -> None:
+    low = math.ulp(h) * part * side
+    exact = Fraction(h) + Fraction(low) + sign * Fraction(1, 2**1200)
+    equal([round_sum(h, low, fmt, sign) for fmt in EVERY.values()], [nearest(exact, fmt) for fmt in EVERY.values()])
 
 
 @repeatable
