@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 from typing import Any
@@ -175,6 +176,29 @@ def test_nan_and_infinities_pass_through(name: str) -> None:
     top = FORMATS[name].finite_max
     equal(up, [math.nan, INF, -top])
     equal(down, [math.nan, top, -INF])
+
+
+@repeatable
+@given(floats64())
+def test_float64_has_the_neighbours_that_numpy_says(x: float) -> None:
+    down, up = neighbours(x, FORMATS["float64"])
+    assert (float(down), float(up)) == (math.nextafter(x, -INF), math.nextafter(x, INF))
+    assert round_to(x, FORMATS["float64"]) == x
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_beyond_the_largest_number_lies_the_infinity(name: str) -> None:
+    top = FORMATS[name].finite_max
+    down, up = neighbours([top, -top], FORMATS[name])
+    assert up[0] == -down[1] == INF
+
+
+def test_a_format_is_immutable_and_compared_by_its_numbers() -> None:
+    fmt = FORMATS["float32"]
+    assert dataclasses.replace(fmt) == fmt
+    assert len({fmt, dataclasses.replace(fmt), FORMATS["float16"]}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fmt.precision = 25  # type: ignore[misc]
 
 
 def test_a_format_without_infinities_overflows_to_nan() -> None:
