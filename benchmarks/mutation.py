@@ -48,8 +48,8 @@ settings.load_profile("mutation")
 """A failure is enough; the smallest one is not looked for."""
 
 
-OPTIONS = ["-x", "--ff", "-p", "no:lossconform", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-"""Of pytest: stop at the first failure, ask first what failed last, do not warn that hypothesis is imported already."""
+OPTIONS = ["-x", "--ff", "--assert=plain", "--tb=no", "-p", "no:lossconform", "-p", "no:xdist"]
+"""Of pytest: stop at the first failure, ask first what failed last, and say nothing of why, which takes most time."""
 
 
 def copied(folder: Path, packages: dict[str, str]) -> dict[str, str]:

@@ -210,10 +210,15 @@ def test_dtypes_and_formats_name_each_other() -> None:
     for name, fmt in FORMATS.items():
         assert format_of(dtype_of(name)) is fmt
         assert fmt.name == name
-        info = ml_dtypes.finfo(dtype_of(name))
+
+
+def test_every_format_has_the_numbers_of_its_dtype() -> None:
+    for name, fmt in EVERY.items():
+        info = ml_dtypes.finfo(getattr(ml_dtypes, name, name))
         assert (float(info.max), float(info.tiny)) == (fmt.finite_max, fmt.tiny)
         assert float(info.smallest_subnormal) == fmt.smallest
         assert float(info.eps) == 2 * fmt.unit_roundoff
+        assert (info.minexp, math.frexp(fmt.finite_max)[1] - 1) == (fmt.min_exponent, fmt.max_exponent)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.bool_, np.complex128, ml_dtypes.float8_e5m2, np.longdouble])
