@@ -49,7 +49,7 @@ class Judgement:
         grade: the worst grade; None where nothing could be compared.
         ulp: the largest distance in ULP among finite entries.
         entries: how many were compared.
-        index: the worst entry.
+        index: the worst entry: the furthest off in ULP, where not ok among those of the worst grade.
         got: that entry of the answer.
         wanted: the exact answer there, rounded.
         distance: between them, in ULP, signed.
@@ -113,15 +113,15 @@ class Oracle:
             return Judgement(ok=False, problem=f"refused with {answer.kind}: {answer.message}")
         if self.refuses:
             return Judgement(ok=False, problem=f"accepted in silence; value {_short(answer.value)}")
-        assert self.value is not None and self.value_condition is not None  # noqa: S101, PT018 - not refused
-        sloped = answer.gradient is not None and self.gradient is not None
-        if value or not sloped:
+        assert self.value is not None  # noqa: S101 - not refused
+        assert self.value_condition is not None  # noqa: S101 - comes with the value
+        got, gradient = answer.gradient, self.gradient
+        if value or got is None or gradient is None:
             first = self._part("value", answer.value, self.value, self.value_condition, worst, strict)
-            if not sloped or not first.ok:
+            if not first.ok or got is None or gradient is None:
                 return first
-        assert answer.gradient is not None and self.gradient is not None  # noqa: S101, PT018 - sloped
         assert self.gradient_condition is not None  # noqa: S101 - comes with the gradient
-        return self._part("gradient", answer.gradient, self.gradient, self.gradient_condition, worst, strict)
+        return self._part("gradient", got, gradient, self.gradient_condition, worst, strict)
 
     def answer(self) -> Answer | Refusal:
         """Return what a correctly rounding loss function would answer."""
@@ -145,19 +145,21 @@ class Oracle:
             return Judgement(ok=False, part=part, problem=f"{part} {wrong}")
         if strict:
             return Judgement(ok=True, part=part)
-        if got.size == 0:
+        if not got.size:
             return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)
         grades = grade(numbers, exact, condition, fmt)
         distance = exact.ulps(numbers, fmt)
         with np.errstate(over="ignore"):
             bound = allowed(worst, exact, condition, fmt) / exact.spacing(fmt)
-        flat = int(np.argmax(np.where(np.isnan(distance), np.inf, np.abs(distance)) + 1e300 * (grades > worst)))
+        ok = bool((grades <= worst).all())
+        verdict = Grade(int(grades.max()))
+        # What is shown has the grade that is named, so that no passing entry hides the one that fails.
+        away = np.abs(distance) if ok else np.where(grades == verdict, np.abs(distance), -1.0)
+        flat = int(np.argmax(away))
         index = tuple(int(k) for k in np.unravel_index(flat, got.shape))
         low, _ = exact.rounded(fmt)
         finite = np.abs(distance[np.isfinite(distance)])
-        ok = bool((grades <= worst).all())
-        verdict = Grade(int(grades.max()))
         problem = ""
         if not ok:
             spot = f"{part}{list(index)}" if index else part

@@ -52,15 +52,14 @@ class Enclosure:
         )
 
     def error(self, answer: Any) -> Float64:
-        """Return an upper bound on the absolute error of float64 answers.
+        """Return an upper bound on the absolute error of float64 answers; the error itself where nothing is rounded.
 
         0 where both are NaN or the same infinity, inf where only one is.
         """
         answer = np.asarray(answer, dtype=np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             difference, rest = two_sum(answer, -self.h)
-            rest = np.where(np.isfinite(rest), rest, 0.0)
-            bound = np.maximum(_distance(difference, rest - self.lo), _distance(difference, rest - self.hi))
+            bound = np.maximum(_distance(difference, rest, self.lo), _distance(difference, rest, self.hi))
         same = (np.isnan(answer) & np.isnan(self.h)) | (answer == self.h) & np.isinf(self.h)
         return np.where(same, 0.0, np.where(np.isnan(bound), np.inf, bound))
 
@@ -77,7 +76,10 @@ class Enclosure:
         return Enclosure(self.h.reshape(shape), self.lo.reshape(shape), self.hi.reshape(shape))
 
 
-def _distance(difference: Float64, rest: Float64) -> Float64:
-    """Return an upper bound on abs(difference + rest), where rest was rounded once."""
-    bound = np.abs(difference + rest) + np.abs(rest) * 2.0**-52
-    return np.where(bound == 0, 0.0, np.nextafter(bound, np.inf))
+def _distance(difference: Float64, rest: Float64, end: Float64) -> Float64:
+    """Return an upper bound on abs(difference + rest - end): that itself where no sum was rounded."""
+    low, lost = two_sum(rest, -end)
+    total, beside = two_sum(difference, low)
+    left = np.abs(lost) + np.abs(beside)
+    above = np.nextafter(np.abs(total) + np.nextafter(left, np.inf), np.inf)
+    return np.where(left == 0, np.abs(total), above)

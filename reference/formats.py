@@ -127,8 +127,8 @@ def _odd_sum(h: Float64, low: Float64, sign: Any) -> Float64:
         s, e = two_sum(h, low)
     rest = np.where(np.isfinite(s) & (e != 0), np.sign(e), sign)
     even = (np.ascontiguousarray(s).view(np.int64).reshape(np.shape(s)) & 1) == 0
-    towards = np.where(rest > 0, np.inf, -np.inf)
-    odd: Float64 = np.where((rest != 0) & even & np.isfinite(s), np.nextafter(s, towards), s)
+    towards = np.nextafter(s, np.copysign(np.inf, rest))
+    odd: Float64 = np.where((rest != 0) & even & np.isfinite(s), towards, s)
     return odd
 
 
@@ -156,8 +156,8 @@ def _round_float64(h: Float64, low: Float64, sign: NDArray[Any]) -> Float64:
     half = np.where(np.abs(h) >= HUGE, 0.5, 1.0)  # so that a tie with the power of two beyond the format is one
     with np.errstate(invalid="ignore", over="ignore"):
         s, e = two_sum(h * half, low * half)
-        away = np.nextafter(s, np.where(e > 0, np.inf, -np.inf))
-        tie = np.isfinite(s) & (e != 0) & (2 * np.abs(e) == np.abs(away - s))
+        away = np.nextafter(s, np.copysign(np.inf, e))
+        tie = 2 * np.abs(e) == np.abs(away - s)
         result: Float64 = np.where(tie & (np.sign(e) == sign), away, s) / half
     return result
 
@@ -165,17 +165,11 @@ def _round_float64(h: Float64, low: Float64, sign: NDArray[Any]) -> Float64:
 def round_to(x: Any, fmt: Format) -> Float64:
     """Round float64 numbers to nearest even in the format; see `round_sum`."""
     x = np.asarray(x, dtype=np.float64)
-    if fmt.precision == 53:
-        same: Float64 = x
-        return same
     quantum = np.maximum(exponent(x), fmt.min_exponent).astype(np.int32) - np.int32(fmt.precision - 1)
     with np.errstate(invalid="ignore", over="ignore"):
         y = np.ldexp(np.rint(np.ldexp(x, -quantum)), quantum)
     overflow = np.inf if fmt.infinities else np.nan
-    y = np.where(np.abs(y) > fmt.finite_max, np.copysign(overflow, x), y)
-    if not fmt.infinities:
-        y = np.where(np.isinf(x), np.nan, y)
-    rounded: Float64 = np.where(np.isfinite(x) | np.isnan(y), y, x)
+    rounded: Float64 = np.where(np.abs(y) > fmt.finite_max, np.copysign(overflow, x), y)
     return rounded
 
 
@@ -189,17 +183,14 @@ def neighbours(x: Any, fmt: Format) -> tuple[Float64, Float64]:
 
 
 def _next_up(x: Float64, fmt: Format) -> Float64:
-    if fmt.precision == 53:
-        above: Float64 = np.nextafter(x, np.inf)
-        return above
     spacing = ulp(x, fmt)
     # Below a negative power of two the spacing towards zero is half as large.
     mantissa, _ = np.frexp(x)
     shrink = (mantissa == -0.5) & (spacing > fmt.smallest)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         up = x + np.where(shrink, spacing / 2, spacing)
     up = np.where(up > fmt.finite_max, np.inf if fmt.infinities else np.nan, up)
-    return np.where(x == -np.inf, -fmt.finite_max, np.where(np.isnan(x) | (x == np.inf), x, up))
+    return np.where(x == -np.inf, -fmt.finite_max, up)
 
 
 def distance(answer: Any, h: Any, low: Any, fmt: Format) -> Float64:
@@ -212,9 +203,10 @@ def distance(answer: Any, h: Any, low: Any, fmt: Format) -> Float64:
     quarter = np.where((np.abs(answer) >= HUGE) | (np.abs(h) >= HUGE), 0.25, 1.0)
     with np.errstate(invalid="ignore", over="ignore"):
         beyond = np.ldexp(2 * quarter, fmt.max_exponent)
-        spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt) * quarter
+        spacing = ulp(np.where(np.isfinite(h), h, fmt.finite_max), fmt)
         a = np.clip(answer * quarter, -beyond, beyond)
         t = np.clip(h * quarter, -beyond, beyond)
         difference, rest = two_sum(a, -t)
-        result = difference / spacing + (rest - np.where(np.abs(t) < beyond, low * quarter, 0.0)) / spacing
+        rest = rest - np.where(np.abs(t) < beyond, low * quarter, 0.0)
+        result = (difference / spacing + rest / spacing) / quarter
     return np.where(np.isnan(answer) & np.isnan(h), 0.0, np.where(np.isnan(result), np.inf, result))

@@ -89,13 +89,15 @@ def allowed(
     """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
 
     Args:
-        grade: FAITHFUL to SEQUENTIAL.
+        grade: CORRECTLY_ROUNDED to SEQUENTIAL.
         exact: the exact answer.
         condition: its condition.
         fmt: the format of the answer.
         accumulator: the unit roundoff sums are accumulated with; the usual one if None.
     """
     spacing = exact.spacing(fmt)
+    if grade is Grade.CORRECTLY_ROUNDED:
+        return spacing / 2
     if grade is Grade.FAITHFUL:
         return spacing
     if grade is Grade.ACCURATE:
@@ -119,23 +121,24 @@ def grade(
     """Return the grade of each entry of an answer given as float64.
 
     An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
-    exact one rounds to the largest number is not broken. NaN for NaN and an infinity for itself are correctly rounded.
+    exact one rounds to the largest number is not broken; in float64, where that is no number, it is. NaN for NaN and
+    an infinity for itself are correctly rounded.
     """
     low, high = exact.rounded(fmt)
     right = (answer == low) | (answer == high) | (np.isnan(answer) & np.isnan(exact.h))
     error = exact.error(_finite(answer, exact, fmt))
-    result = np.full(exact.shape, int(Grade.INACCURATE), dtype=np.int64)
+    unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
+    result = np.where(unbounded, int(Grade.BROKEN), int(Grade.INACCURATE))
     for candidate in (Grade.SEQUENTIAL, Grade.BACKWARD_STABLE, Grade.SHIFT_STABLE, Grade.ACCURATE, Grade.FAITHFUL):
         bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator)
         result = np.where(np.isfinite(error) & (error <= bound), int(candidate), result)
-    unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
-    result = np.where(unbounded & (result == Grade.INACCURATE), int(Grade.BROKEN), result)
     return np.where(right, int(Grade.CORRECTLY_ROUNDED), result)
 
 
 def _finite(answer: Float64, exact: Enclosure, fmt: Format) -> Float64:
-    """Return the answer with infinities that stand for overflow as the next power of two beyond the format."""
-    if fmt.max_exponent >= 1023:
-        return answer
+    """Return the answer with infinities that stand for overflow as the next power of two beyond the format.
+
+    In float64 that is an infinity.
+    """
     beyond = np.copysign(2.0 * 2.0**fmt.max_exponent, answer)
     return np.where(np.isinf(answer) & np.isfinite(exact.h), beyond, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -33,9 +34,18 @@ def test_nan_bounds_are_refused() -> None:
         one(1.0, math.nan, 0.0)
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"shapes \(2,\), \(1,\), \(2,\) differ"):
-        Enclosure(np.zeros(2), np.zeros(1), np.zeros(2))
+@pytest.mark.parametrize("sizes", [(2, 1, 2), (1, 2, 2), (2, 1, 1), (1, 1, 2), (2, 2, 1)])
+def test_shapes_that_differ_are_refused(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match=r"shapes \({},\), \({},\), \({},\) differ".format(*sizes)):
+        Enclosure(*map(np.zeros, sizes))
+
+
+def test_it_is_immutable_and_compared_by_identity() -> None:
+    enclosure = one(1.0, 0.0, 0.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        enclosure.h = np.zeros(1)  # type: ignore[misc]
+    assert enclosure == enclosure
+    assert enclosure != one(1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +97,24 @@ def test_error_of_special_answers(answer: float, h: float, wanted: float) -> Non
     assert float(one(h, 0.0, 0.0).error(answer)[0]) == wanted
 
 
-def test_error_is_an_upper_bound_where_wide_bounds_cancel_the_difference() -> None:
-    exact = 2.0**-54  # 1 - 2**-54 - 1; both differences round
-    assert float(one(2.0**-54, 1.0, 1.0).error(1.0)[0]) >= exact
+@pytest.mark.parametrize(
+    ("answer", "h", "lo"),
+    [
+        # The difference is rounded by half a spacing, and so is that beside the bound: all that remains is lost.
+        pytest.param(1 + 2.0**-51, 2.0**-53, 1 + 2.0**-51, id="the bound cancels the difference"),
+        pytest.param(1.0, -(2.0**-54) * (1 + 2.0**-52), -(2.0**-54), id="both sums are rounded down"),
+    ],
+)
+def test_error_is_an_upper_bound_where_sums_are_rounded(answer: float, h: float, lo: float) -> None:
+    exact = abs(Fraction(answer) - Fraction(h) - Fraction(lo))
+    bound = Fraction(float(one(h, lo, lo).error(answer)[0]))
+    assert exact <= bound <= exact * (1 + Fraction(1, 2**50))
+
+
+def test_error_is_exact_where_nothing_is_rounded() -> None:
+    assert float(one(1.0, 0.0, 0.0).error(1 + 2.0**-23)[0]) == 2.0**-23
+    assert float(one(1.0, -0.25, 0.5).error(3.0)[0]) == 2.25
+    assert float(one(1.0, -0.25, 0.5).error(-3.0)[0]) == 4.5
 
 
 NUMBERS = st.floats(-1e300, 1e300).filter(lambda v: v == 0 or abs(v) > 1e-280)
