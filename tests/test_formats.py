@@ -202,6 +202,13 @@ def test_beyond_the_largest_number_lies_the_infinity(name: str) -> None:
     assert up[0] == -down[1] == INF
 
 
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_smallest_numbers_stay(name: str) -> None:
+    few = np.arange(-5.0, 6.0) * FORMATS[name].smallest
+    for sign in (-1, 0, 1):
+        equal(round_sum(few, 0.0, FORMATS[name], sign), few)
+
+
 def test_a_format_is_immutable_and_compared_by_its_numbers() -> None:
     fmt = FORMATS["float32"]
     assert dataclasses.replace(fmt) == fmt
