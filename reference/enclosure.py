@@ -82,4 +82,5 @@ def _distance(difference: Float64, rest: Float64, end: Float64) -> Float64:
     total, beside = two_sum(difference, low)
     left = np.abs(lost) + np.abs(beside)
     above = np.nextafter(np.abs(total) + np.nextafter(left, np.inf), np.inf)
-    return np.where(left == 0, np.abs(total), above)
+    bound: Float64 = np.where(left == 0, np.abs(total), above)
+    return bound

@@ -78,6 +78,15 @@ class TestEveryMidpoint:
         equal(round_to(side * np.nextafter(middle, INF), EVERY[name]), side * upper)
         equal(round_to(side * np.nextafter(middle, -INF), EVERY[name]), side * lower)
 
+    def test_what_pulls_from_one_spacing_off_reaches_no_midpoint(
+        self, name: str, side: float, gaps: tuple[np.ndarray, ...]
+    ) -> None:
+        lower, upper, middle, _ = gaps
+        for low, sign in ((middle * 2.0**-56, 0), (0 * middle, 1)):
+            below, above = np.nextafter(middle, -INF), np.nextafter(middle, INF)
+            equal(round_sum(side * below, side * low, EVERY[name], int(side) * sign), side * lower)
+            equal(round_sum(side * above, -side * low, EVERY[name], -int(side) * sign), side * upper)
+
     @pytest.mark.parametrize("low", [5e-324, 1e-300, 2.0**-160])
     def test_a_low_part(self, name: str, side: float, gaps: tuple[np.ndarray, ...], low: float) -> None:
         lower, upper, middle, _ = gaps
@@ -191,6 +200,13 @@ def test_beyond_the_largest_number_lies_the_infinity(name: str) -> None:
     top = FORMATS[name].finite_max
     down, up = neighbours([top, -top], FORMATS[name])
     assert up[0] == -down[1] == INF
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_smallest_numbers_stay(name: str) -> None:
+    few = np.arange(-5.0, 6.0) * FORMATS[name].smallest
+    for sign in (-1, 0, 1):
+        equal(round_sum(few, 0.0, FORMATS[name], sign), few)
 
 
 def test_a_format_is_immutable_and_compared_by_its_numbers() -> None:

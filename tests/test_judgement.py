@@ -95,6 +95,11 @@ def test_neither_is_one_that_is_infinitely_far_off() -> None:
     assert judgement.ulp == 2.0**51
 
 
+def test_nor_one_that_is_right_before_one_that_is_no_distance_away() -> None:
+    judgement = oracle([1.0, 2.0**200]).judge(answer(1.0, 2.0**130, dtype="float64"), Grade.SEQUENTIAL)
+    assert (judgement.ok, judgement.index, judgement.distance) == (False, (1,), 0.0)
+
+
 def test_a_broken_entry_is_shown_before_an_inaccurate_one() -> None:
     judgement = oracle([1.0, 1.0, INF]).judge(answer(5.0, 1.0, 7.0), Grade.SEQUENTIAL)
     assert (judgement.grade, judgement.index) == (Grade.BROKEN, (2,))
@@ -272,8 +277,8 @@ def test_flags_are_given_by_name() -> None:
 
 
 def test_they_are_immutable_and_compared_by_identity() -> None:
-    for make in (lambda: Judgement(ok=True), lambda: oracle(np.zeros(2))):
-        made: list[Any] = [make(), make()]
-        assert made[0] != made[1]
+    made: list[Any] = [Judgement(ok=True), oracle(np.zeros(2))]
+    for one in made:
+        assert dataclasses.replace(one) != one
         with pytest.raises(dataclasses.FrozenInstanceError):
-            made[0].ok = made[0].refuses = False
+            one.ok = one.refuses = False
