@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
@@ -57,6 +58,7 @@ class Contract:
         class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'; 'rows'
             where predictions have two axes only, (N, C).
         source: its documentation page.
+        bar: the worst grade of its values and gradients, where it promises a better one than its loss is asked for.
     """
 
     loss: Loss
@@ -68,6 +70,7 @@ class Contract:
     policies: Mapping[str, Clause] = field(default_factory=lambda: MappingProxyType({}))
     dtypes: tuple[str, ...] = DTYPES
     class_axis: str = "last"
+    bar: Grade | None = None
 
     def __post_init__(self) -> None:
         for option in self.options:

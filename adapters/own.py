@@ -17,6 +17,7 @@ import numpy as np
 from lossconform.adapters.base import Call, Engine, Framework, LossFunction, in_dtype
 from lossconform.adapters.contract import AXES, DTYPES, OPTIONS, Clause, Contract, Source
 from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import LABELS, Grade
 from lossconform.reference.policy import CHOICES
 
 OPTION_NAMES = tuple(sorted(OPTIONS))
@@ -49,6 +50,8 @@ class Statement(TypedDict, total=False):
         policies: what is promised where the mathematics leaves a choice, such as {"mean_denominator": "weights"}.
             What is not stated is identified and reported.
         class_axis: where the class axis of three or more axes is: 'last', 'second' or 'any'; 'rows' for (N, C) only.
+        bar: the worst grade that is promised of its values and gradients, such as 'shift-stable', where that is better
+            than what its loss is asked for.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Statement(TypedDict, total=False):
     dtypes: Sequence[str]
     policies: Mapping[str, str]
     class_axis: str
+    bar: str
 
 
 def bring(target: Callable[..., Any], engine: Engine, said: Statement, **settings: Any) -> Framework:
@@ -142,6 +146,8 @@ def _like(target: Callable[..., Any], name: str, said: Statement) -> LossFunctio
     changes |= {"policies": {**guesses, **documented, **stated}}
     if "class_axis" in said:
         changes["class_axis"] = _axis(said["class_axis"])
+    if "bar" in said:
+        changes["bar"] = _grade(said["bar"])
 
     def call(case: Case) -> Call:
         asked = known.call(case)
@@ -181,6 +187,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
         options={option: page for option in OPTION_NAMES if option in arguments},
         policies=_clauses(name, said),
         class_axis=_axis(said.get("class_axis", axis)),
+        bar=_grade(said["bar"]) if "bar" in said else None,
         **lists,
     )
     return LossFunction(name, contract, signature.call, open=frozenset(CHOICES) - set(contract.policies))
@@ -265,6 +272,11 @@ def _passed(given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
 def _axis(given: str) -> str:
     _known("class_axis", [given], AXES)
     return given
+
+
+def _grade(label: str) -> Grade:
+    _known("bar", [label], tuple(LABELS.values()))
+    return next(grade for grade, name in LABELS.items() if name == label)
 
 
 def _is_told(key: str, given: Sequence[str] | Mapping[str, Any]) -> bool:

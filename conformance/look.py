@@ -39,7 +39,7 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
         answer = framework.ask(function, case, mode=question.mode, gradient=check.gradient)
     except Unsupported:
         return None
-    worst = bar(case) if accuracy else LENIENT
+    worst = bar(case, function.contract) if accuracy else LENIENT
     policy = function.contract.policy()
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)

@@ -16,6 +16,7 @@ from lossconform.identify import identified
 from lossconform.plan import questions
 from lossconform.profiles import PROFILES
 from lossconform.reference.case import Array, Loss, Reduction
+from lossconform.reference.grades import Grade
 
 WRONG = {
     "loss": (told(loss="hinge"), "loss: 'hinge'; expected some of log_sum_exp"),
@@ -28,6 +29,7 @@ WRONG = {
     "policy": (told(policies={"mean": "rows"}), "policies: 'mean'; expected some of mean_denominator"),
     "value": (told(policies={"mean_denominator": "n"}), "policies: mean_denominator: 'n'; expected some of elements"),
     "dtype": (told(dtypes=["float8"]), "dtypes: 'float8'"),
+    "bar": (told(bar="exact"), "bar: 'exact'; expected some of correctly rounded, faithful"),
     "axis": (told(class_axis="first"), "class_axis: 'first'; expected some of last, second, any, rows"),
     "key": (told(reduction="mean"), "reduction: expected name, like"),
     "like": ({"like": "torch.cross_entropy"}, "like='torch.cross_entropy' is no known loss function"),
@@ -69,6 +71,14 @@ def test_what_is_documented_or_stated_is_not_open() -> None:
     assert "mean_denominator" not in function.open
     assert "zero_denominator" not in function.open
     assert "negative_label" in function.open
+
+
+@pytest.mark.parametrize("said", [STATED, {"like": "torch.nn.functional.cross_entropy"}], ids=["stated", "like"])
+def test_a_better_grade_than_asked_for_may_be_promised(said: Any) -> None:
+    (function,) = loss_function(plain, **said, bar="faithful").functions
+    assert function.contract.bar is Grade.FAITHFUL
+    (function,) = loss_function(plain, **said).functions
+    assert function.contract.bar is None
 
 
 def test_an_instance_keeps_what_it_was_made_with() -> None:

@@ -12,8 +12,11 @@ from lossconform.adapters.miniatures.torch_autograd import Tensor
 from lossconform.adapters.miniatures.torch_fault import LABELS, TorchFault, given
 from lossconform.adapters.miniatures.torch_loss import INF, Rows
 from lossconform.reference.case import Loss
+from lossconform.reference.grades import Grade
 
 VALUE = ("value",)
+RELATIVE = {"bar": Grade.SHIFT_STABLE}
+"""A promise of relative accuracy where the target is 0 or 1, which a softplus of log1p keeps."""
 
 
 def _through(dtype: Any) -> Any:
@@ -217,6 +220,7 @@ FUNCTIONS = (
         BCE,
         VALUE,
         instead("softplus", lambda self, z: z.clamp(min=0) + (1 + (-z.abs()).exp()).log()),
+        features=RELATIVE,
     ),
     TorchFault(
         "divergence_epsilon",

@@ -16,6 +16,7 @@ from lossconform.adapters.base import Framework, LossFunction
 from lossconform.adapters.miniatures import catalogue, evaluations
 from lossconform.adapters.miniatures.loss import NumpyLoss
 from lossconform.reference.case import Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import Grade
 
 Patch = Mapping[str, Callable[..., Any]]
 
@@ -142,6 +143,12 @@ EVALUATIONS = (
     Variation(id="documented_binary", meaning="z - zt + log1p", loss=BCE, patch={"terms": evaluations.documented_form}),
     Variation(
         id="sigmoid_by_sign", meaning="a sigmoid of two branches", loss=BCE, patch={"sigmoid": evaluations.by_sign}
+    ),
+    Variation(
+        id="promising_binary",
+        meaning="relative accuracy promised of logits",
+        loss=BCE,
+        features={**LOGITS, "bar": Grade.SHIFT_STABLE},
     ),
 )
 """Other ways of computing the same."""
