@@ -105,7 +105,6 @@ class Signature:
         policies: each policy with its value and the section that states it; None where that is measured.
         class_policies: the same, of the class alone.
         measured: by backend, each policy that the documentation leaves open, with the value measured.
-        sibling: the class and the function that take other targets.
     """
 
     class_name: str
@@ -118,16 +117,12 @@ class Signature:
     policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     class_policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     measured: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
-    sibling: tuple[str, str] | None = None
 
     def functions(self, backend: str) -> tuple[LossFunction, LossFunction]:
         """Return the class and the function as loss functions of a backend."""
-        siblings = self.sibling or (None, None)
         return (
-            LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call, siblings[0]),
-            LossFunction(
-                f"keras.losses.{self.function_name}", self.contract(backend, False), self.function_call, siblings[1]
-            ),
+            LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call),
+            LossFunction(f"keras.losses.{self.function_name}", self.contract(backend, False), self.function_call),
         )
 
     def contract(self, backend: str, as_class: bool) -> Contract:
@@ -212,7 +207,6 @@ SIGNATURES = (
             "jax": {"target_sum": "as_given"},
             "torch": {"target_sum": "as_given"},
         },
-        sibling=("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy"),
     ),
     Signature(
         class_name="SparseCategoricalCrossentropy",
@@ -234,7 +228,6 @@ SIGNATURES = (
             # All but -100, which PyTorch ignores unasked.
             "torch": {"negative_label": "refused", "label_too_large": "refused"},
         },
-        sibling=("keras.losses.CategoricalCrossentropy", "keras.losses.categorical_crossentropy"),
     ),
     Signature(
         class_name="BinaryCrossentropy",

@@ -52,7 +52,6 @@ SIGMOID = "tf.nn.sigmoid_cross_entropy_with_logits"
 WEIGHTED = "tf.nn.weighted_cross_entropy_with_logits"
 SOFT = "tf.nn.softmax_cross_entropy_with_logits"
 SPARSE = "tf.nn.sparse_softmax_cross_entropy_with_logits"
-SIBLINGS = {SOFT: SPARSE, SPARSE: SOFT}
 
 FUNCTIONS = {
     SOFT: (
@@ -174,7 +173,7 @@ def _target(case: Case, target: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def framework(target: str = "tensorflow") -> Framework:
     """Return TensorFlow, not imported yet."""
     functions = [
-        LossFunction(name, contract, partial(call, name, signature), SIBLINGS.get(name))
+        LossFunction(name, contract, partial(call, name, signature))
         for name, (signature, contract) in FUNCTIONS.items()
     ]
     return Framework(target, TensorFlowEngine(), tuple(functions))
