@@ -15,7 +15,7 @@ import torch
 
 from lossconform.adapters.base import Framework, LossFunction
 from lossconform.adapters.miniatures import torch_fault
-from lossconform.adapters.miniatures.fault import BCE, CE, KL, Patch, correct
+from lossconform.adapters.miniatures.fault import BCE, CE, KL, Patch, correct, instead
 from lossconform.adapters.miniatures.torch_autograd import Tensor
 from lossconform.adapters.miniatures.torch_fault import CLASSES, LABELS
 from lossconform.adapters.miniatures.torch_loss import INF, NAN, Rows
@@ -190,6 +190,13 @@ EVALUATIONS = (
     ),
     TorchVariation("softmax_two_pass", "softmax divided twice", Loss.SOFTMAX, {"p": _two_pass}),
     TorchVariation("rows_reversed", "rows in reverse", CE, {"values": _reversed, "settle": _flipped}),
+    TorchVariation(
+        "rounded_throughout",
+        "every operation in the prediction's dtype, sums accumulated in float32",
+        CE,
+        instead("working", lambda self, dtype: dtype),
+        LABELS,
+    ),
     TorchVariation("einsum", "the target's product by einsum", CE, {"cross": _einsum}),
     TorchVariation("gathered", "the label's entry alone", CE, {"values": _gathered}, LABELS),
     TorchVariation(
