@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from lossconform.adapters.base import Call, Framework, LossFunction, in_dtype
-from lossconform.adapters.contract import Clause, Contract, Source
+from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
 from lossconform.adapters.own import Statement, bring
 from lossconform.reference.case import Case, Form, Loss, TargetForm
@@ -77,6 +77,8 @@ class Signature:
                 policy: Clause(value, None if section is None else documentation(self.name, section))
                 for policy, (value, section) in self.policies.items()
             },
+            # 'Integers', says optax of labels, and nothing of their dtype.
+            label_dtypes=LABEL_DTYPES,
             class_axis="last" if self.default_axis == "fixed" else "any",
         )
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from lossconform.adapters.base import Answer, Call, Engine, Framework, LossFunction, in_dtype
-from lossconform.adapters.contract import Clause, Contract, Source
+from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
 from lossconform.adapters.engine_tensorflow import TensorFlowEngine
 from lossconform.adapters.engine_torch import TorchEngine
@@ -148,6 +148,8 @@ class Signature:
             reductions=tuple(REDUCTIONS) if as_class else (Reduction.NONE,),
             options=options,
             policies=clauses,
+            # 'We expect labels to be provided as integers': no dtype is named.
+            label_dtypes=LABEL_DTYPES,
             class_axis="any" if self.axis else "last",
         )
 

@@ -197,6 +197,13 @@ EVALUATIONS = (
         instead("working", lambda self, dtype: dtype),
         LABELS,
     ),
+    TorchVariation(
+        "labels_in_int32",
+        "labels cast to int32, whatever their dtype",
+        CE,
+        instead("labels", lambda self, target, classes: target.int().long()),
+        LABELS,
+    ),
     TorchVariation("einsum", "the target's product by einsum", CE, {"cross": _einsum}),
     TorchVariation("gathered", "the label's entry alone", CE, {"values": _gathered}, LABELS),
     TorchVariation(
