@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from own_losses import STATED, Smoothed, index_case, plain, told, weighted_mean
 
@@ -11,6 +12,7 @@ from lossconform.adapters import ready
 from lossconform.adapters.base import Refusal, Unsupported
 from lossconform.adapters.numpy_losses import loss_function
 from lossconform.adapters.own import StatementError
+from lossconform.checks import CHECKS
 from lossconform.examine import examine
 from lossconform.identify import identified
 from lossconform.plan import questions
@@ -29,6 +31,7 @@ WRONG = {
     "policy": (told(policies={"mean": "rows"}), "policies: 'mean'; expected some of mean_denominator"),
     "value": (told(policies={"mean_denominator": "n"}), "policies: mean_denominator: 'n'; expected some of elements"),
     "dtype": (told(dtypes=["float8"]), "dtypes: 'float8'"),
+    "label dtype": (told(label_dtypes=["int4"]), "label_dtypes: 'int4'; expected some of int64, int32"),
     "bar": (told(bar="exact"), "bar: 'exact'; expected some of correctly rounded, faithful"),
     "axis": (told(class_axis="first"), "class_axis: 'first'; expected some of last, second, any, rows"),
     "key": (told(reduction="mean"), "reduction: expected name, like"),
@@ -79,6 +82,15 @@ def test_a_better_grade_than_asked_for_may_be_promised(said: Any) -> None:
     assert function.contract.bar is Grade.FAITHFUL
     (function,) = loss_function(plain, **said).functions
     assert function.contract.bar is None
+
+
+def test_labels_are_passed_in_the_dtypes_that_are_taken() -> None:
+    narrow = index_case().replace(target=np.array([1], np.int8))
+    with pytest.raises(Unsupported, match="labels of dtype int8, only int64"):
+        loss_function(plain, **STATED).functions[0].invocation(narrow)
+    (function,) = loss_function(plain, **told(label_dtypes=["int64", "int8"])).functions
+    assert function.invocation(narrow).arguments["y"].dtype == np.int8
+    assert CHECKS["label-dtypes"].applies(function.contract)
 
 
 def test_an_instance_keeps_what_it_was_made_with() -> None:
