@@ -44,10 +44,9 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
     if check.policy is None:
-        judgement = Oracle.of(case, policy, gradient=check.gradient).judge(
-            answer, worst, value=not accuracy, strict=check.strict_dtype
-        )
-        return Look(case, function, answer, judgement, _telling(question, case))
+        oracle = Oracle.of(case, policy, gradient=check.gradient)
+        judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
+        return Look(case, function, answer, judgement, _telling(question, oracle))
     mine = getattr(policy, check.policy)
     judgements = {
         value: Oracle.of(case, other, gradient=check.gradient).judge(answer, worst)
@@ -57,13 +56,12 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
 
 
-def _telling(question: Question, case: Case) -> bool:
-    """Whether the case means something else without what the check is about."""
+def _telling(question: Question, oracle: Oracle) -> bool:
+    """Whether the oracle's case means something else without what the check is about."""
     if question.check.plain is None:
         return True
-    plain = question.check.plain(case)
+    plain = question.check.plain(oracle.case)
     if isinstance(plain, bool):
         return plain
-    policy = question.function.contract.policy()
-    exact = Oracle.of(case, policy, gradient=question.check.gradient).answer()
-    return not Oracle.of(plain, policy, gradient=question.check.gradient).judge(exact, LENIENT).ok
+    without = Oracle.of(plain, oracle.policy, gradient=question.check.gradient)
+    return not without.judge(oracle.answer(), LENIENT).ok

@@ -60,6 +60,42 @@ def test_each_check_is_a_test_of_its_own(pytester: pytest.Pytester, monkeypatch:
     result.stdout.fnmatch_lines(["*reproduce it in the framework alone*"])
 
 
+ENDING = """
+import ctypes
+import own_losses as own
+from lossconform import conformance_tests
+from lossconform.adapters.numpy_losses import loss_function
+
+def segfault(x, y):
+    ctypes.string_at(0)
+
+def hang(x, y):
+    while True:
+        pass
+
+def leave(x, y):
+    raise SystemExit(3)
+
+for loss in (segfault, hang, leave, own.plain):
+    name = f"test_{loss.__name__}"
+    globals()[name] = conformance_tests(loss_function(loss, **own.STATED), profile="smoke", checks=["dtype"])
+"""
+
+
+def test_a_loss_that_ends_its_worker_costs_one_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xdist")
+    if pytest.version_tuple < (9,):
+        pytest.skip("this pytest does not end what hangs")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    pytester.makepyfile(test_mine=ENDING)
+    ending = ["-o", "faulthandler_timeout=5", "-o", "faulthandler_exit_on_timeout=true"]
+    result = pytester.runpytest_subprocess("-n", "1", *ending, "-p", "no:cacheprovider", "-rf")
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines_random(
+        ["*test_segfault* worker * crashed*", "*test_hang* worker * crashed*", "*test_mine.leave fails dtype*"]
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "complaint"),
     [
