@@ -30,7 +30,7 @@ BARS: dict[tuple[Loss, Form], Grade] = {
 LENIENT = Grade.SEQUENTIAL
 """The worst grade that still passes a check of meaning: what plain summation may lose."""
 
-LARGE = 4096
+LARGE = 1024
 """Entries of a prediction above which the tiers before the exact one are asked first."""
 
 
