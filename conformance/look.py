@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from lossconform.adapters.base import Answer, Framework, LossFunction, Refusal, Unsupported
 from lossconform.checks.check import Question
 from lossconform.judge import LENIENT, Judgement, Oracle, bar
+from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case
+from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES
 
 
@@ -48,12 +50,22 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
         judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
         return Look(case, function, answer, judgement, _telling(question, oracle))
     mine = getattr(policy, check.policy)
-    judgements = {
-        value: Oracle.of(case, other, gradient=check.gradient).judge(answer, worst)
-        for value, other in policy.alternatives(check.policy).items()
-    }
+    judgements = _judgements(question, case, answer, worst)
     allowed = frozenset(value for value, judgement in judgements.items() if judgement.ok)
     return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
+
+
+def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst: Grade) -> dict[str, Judgement]:
+    """Judge an answer under each value of the check's policy; denominators that are the same number are judged once."""
+    name = question.check.policy or ""
+    found: dict[object, Judgement] = {}
+    judged = {}
+    for value, other in question.function.contract.policy().alternatives(name).items():
+        same = canonical(case, other).denominator if name == "mean_denominator" else value
+        if same not in found:
+            found[same] = Oracle.of(case, other, gradient=question.check.gradient).judge(answer, worst)
+        judged[value] = found[same]
+    return judged
 
 
 def _telling(question: Question, oracle: Oracle) -> bool:
