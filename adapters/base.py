@@ -102,14 +102,12 @@ class LossFunction:
         contract: what its documentation promises.
         call: puts a case that the contract covers into this function's terms; raises `Unsupported` for
             combinations that do not go together. Ask through `invocation`, which looks at the contract first.
-        sibling: the id of the loss function that takes the same loss in other target forms, if there is one.
         open: the policies that nobody stated: what it does is identified first, and taken as its contract.
     """
 
     id: str
     contract: Contract
     call: Callable[[Case], Call]
-    sibling: str | None = None
     open: frozenset[str] = frozenset()
 
     def in_mode(self, mode: str) -> LossFunction:

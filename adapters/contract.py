@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
@@ -20,6 +21,9 @@ OPTIONS = frozenset(
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 """The dtypes of predictions, widest first."""
+
+LABEL_DTYPES = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+"""The dtypes of index labels; those of cases that ask something else are of the first."""
 
 AXES = ("last", "second", "any", "rows")
 """Where the class axis may be; see `Contract`."""
@@ -66,9 +70,11 @@ class Contract:
         options: each option it takes, with the place that documents it.
         policies: a clause for each policy that matters to it; the others are as `Policy` has them.
         dtypes: the dtypes of predictions it takes.
+        label_dtypes: the dtypes of index labels it takes.
         class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'; 'rows'
             where predictions have two axes only, (N, C).
         source: its documentation page.
+        bar: the worst grade of its values and gradients, where it promises a better one than its loss is asked for.
     """
 
     loss: Loss
@@ -79,7 +85,9 @@ class Contract:
     options: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
     policies: Mapping[str, Clause] = field(default_factory=lambda: MappingProxyType({}))
     dtypes: tuple[str, ...] = DTYPES
+    label_dtypes: tuple[str, ...] = LABEL_DTYPES[:1]
     class_axis: str = "last"
+    bar: Grade | None = None
 
     def __post_init__(self) -> None:
         for option in self.options:
@@ -129,6 +137,8 @@ def unsupported(contract: Contract, case: Case) -> str | None:
         ("the dtype", case.dtype, contract.dtypes),
         (f"among {axes} axes, the class axis", case.class_axis, placed[contract.class_axis]),
     ]
+    if case.target is not None and case.target_form is TargetForm.INDEX:
+        features.append(("labels of dtype", case.target.dtype.name, contract.label_dtypes))
     features += [("the option", name, sorted(contract.options)) for name in used_options(case)]
     for what, asked, taken in features:
         if asked not in taken:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from lossconform.adapters.base import Call, Framework, LossFunction, in_dtype
-from lossconform.adapters.contract import Clause, Contract, Source
+from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
 from lossconform.adapters.own import Statement, bring
 from lossconform.reference.case import Case, Form, Loss, TargetForm
@@ -47,7 +47,6 @@ class Signature:
             function without an axis argument that works element by element. 'fixed' is the last axis and no other.
         where: whether it takes a mask of classes.
         policies: each policy with its value and the section that states it; None where that is measured.
-        sibling: the function that takes other targets.
     """
 
     name: str
@@ -59,7 +58,6 @@ class Signature:
     default_axis: str = "last"
     where: bool = True
     policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
-    sibling: str | None = None
 
     def contract(self) -> Contract:
         """Return what the documentation promises."""
@@ -79,6 +77,8 @@ class Signature:
                 policy: Clause(value, None if section is None else documentation(self.name, section))
                 for policy, (value, section) in self.policies.items()
             },
+            # 'Integers', says optax of labels, and nothing of their dtype.
+            label_dtypes=LABEL_DTYPES,
             class_axis="last" if self.default_axis == "fixed" else "any",
         )
 
@@ -100,7 +100,7 @@ class Signature:
 
     def function(self) -> LossFunction:
         """Return the loss function."""
-        return LossFunction(self.name, self.contract(), self.call, self.sibling)
+        return LossFunction(self.name, self.contract(), self.call)
 
 
 PLUS_INFINITY = {"infinite_logit": ("nan", "Note")}
@@ -118,7 +118,6 @@ SIGNATURES = (
         target="labels",
         targets=SOFT,
         policies={"zero_times_infinity": ("nan", None), **MEASURED},
-        sibling="optax.softmax_cross_entropy_with_integer_labels",
     ),
     Signature(
         name="optax.softmax_cross_entropy_with_integer_labels",
@@ -133,7 +132,6 @@ SIGNATURES = (
             "label_too_large": ("nan", None),
             "infinite_logit": ("as_difference", None),
         },
-        sibling="optax.softmax_cross_entropy",
     ),
     Signature(
         name="optax.safe_softmax_cross_entropy",
@@ -144,7 +142,6 @@ SIGNATURES = (
         default_axis="fixed",
         where=False,
         policies={"zero_times_infinity": ("zero", "description"), **MEASURED},
-        sibling="optax.softmax_cross_entropy_with_integer_labels",
     ),
     Signature(
         name="optax.sigmoid_binary_cross_entropy",
@@ -164,7 +161,6 @@ SIGNATURES = (
         targets=(TargetForm.DISTRIBUTION,),
         form=Form.LOG_PROBABILITIES,
         policies={"class_axis_reduction": ("sum", "Returns"), "zero_times_infinity": ("nan", None)},
-        sibling="optax.losses.kl_divergence_with_log_targets",
     ),
     Signature(
         name="optax.losses.kl_divergence_with_log_targets",
@@ -174,7 +170,6 @@ SIGNATURES = (
         targets=(TargetForm.LOG_DISTRIBUTION,),
         form=Form.LOG_PROBABILITIES,
         policies={"class_axis_reduction": ("sum", "Returns"), "zero_times_infinity": ("nan", None)},
-        sibling="optax.losses.kl_divergence",
     ),
 )
 

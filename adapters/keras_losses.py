@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from lossconform.adapters.base import Answer, Call, Engine, Framework, LossFunction, in_dtype
-from lossconform.adapters.contract import Clause, Contract, Source
+from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_jax import JaxEngine
 from lossconform.adapters.engine_tensorflow import TensorFlowEngine
 from lossconform.adapters.engine_torch import TorchEngine
@@ -105,7 +105,6 @@ class Signature:
         policies: each policy with its value and the section that states it; None where that is measured.
         class_policies: the same, of the class alone.
         measured: by backend, each policy that the documentation leaves open, with what was measured.
-        sibling: the class and the function that take other targets.
     """
 
     class_name: str
@@ -118,16 +117,12 @@ class Signature:
     policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     class_policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
     measured: Mapping[str, Mapping[str, Clause]] = field(default_factory=lambda: MappingProxyType({}))
-    sibling: tuple[str, str] | None = None
 
     def functions(self, backend: str) -> tuple[LossFunction, LossFunction]:
         """Return the class and the function as loss functions of a backend."""
-        siblings = self.sibling or (None, None)
         return (
-            LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call, siblings[0]),
-            LossFunction(
-                f"keras.losses.{self.function_name}", self.contract(backend, False), self.function_call, siblings[1]
-            ),
+            LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call),
+            LossFunction(f"keras.losses.{self.function_name}", self.contract(backend, False), self.function_call),
         )
 
     def contract(self, backend: str, as_class: bool) -> Contract:
@@ -153,6 +148,8 @@ class Signature:
             reductions=tuple(REDUCTIONS) if as_class else (Reduction.NONE,),
             options=options,
             policies=clauses,
+            # 'We expect labels to be provided as integers': no dtype is named.
+            label_dtypes=LABEL_DTYPES,
             class_axis="any" if self.axis else "last",
         )
 
@@ -214,7 +211,6 @@ SIGNATURES = (
             "jax": {"target_sum": Clause("as_given")},
             "torch": {"target_sum": Clause("as_given")},
         },
-        sibling=("keras.losses.SparseCategoricalCrossentropy", "keras.losses.sparse_categorical_crossentropy"),
     ),
     Signature(
         class_name="SparseCategoricalCrossentropy",
@@ -235,7 +231,6 @@ SIGNATURES = (
             # All but -100, which PyTorch ignores unasked.
             "torch": {"negative_label": Clause("refused"), "label_too_large": Clause("refused")},
         },
-        sibling=("keras.losses.CategoricalCrossentropy", "keras.losses.categorical_crossentropy"),
     ),
     Signature(
         class_name="BinaryCrossentropy",

@@ -15,8 +15,9 @@ from typing import Any, TypedDict
 import numpy as np
 
 from lossconform.adapters.base import Call, Engine, Framework, LossFunction, in_dtype
-from lossconform.adapters.contract import AXES, DTYPES, OPTIONS, Clause, Contract, Source
+from lossconform.adapters.contract import AXES, DTYPES, LABEL_DTYPES, OPTIONS, Clause, Contract, Source
 from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import LABELS, Grade
 from lossconform.reference.policy import CHOICES
 
 OPTION_NAMES = tuple(sorted(OPTIONS))
@@ -46,9 +47,12 @@ class Statement(TypedDict, total=False):
             reduction, where they are called otherwise. `form` and `reduction` are passed where there are several to
             choose from, `target_form` where a mapping says what to pass.
         dtypes: the dtypes of its predictions; by default float64, float32, bfloat16 and float16.
+        label_dtypes: the dtypes of index labels; by default int64, or with `like` what that function takes.
         policies: what is promised where the mathematics leaves a choice, such as {"mean_denominator": "weights"}.
             What is not stated is identified and reported.
         class_axis: where the class axis of three or more axes is: 'last', 'second' or 'any'; 'rows' for (N, C) only.
+        bar: the worst grade that is promised of its values and gradients, such as 'shift-stable', where that is better
+            than what its loss is asked for.
     """
 
     name: str
@@ -60,8 +64,10 @@ class Statement(TypedDict, total=False):
     options: Sequence[str]
     arguments: Mapping[str, str]
     dtypes: Sequence[str]
+    label_dtypes: Sequence[str]
     policies: Mapping[str, str]
     class_axis: str
+    bar: str
 
 
 def bring(target: Callable[..., Any], engine: Engine, said: Statement, **settings: Any) -> Framework:
@@ -142,6 +148,8 @@ def _like(target: Callable[..., Any], name: str, said: Statement) -> LossFunctio
     changes |= {"policies": {**guesses, **documented, **stated}}
     if "class_axis" in said:
         changes["class_axis"] = _axis(said["class_axis"])
+    if "bar" in said:
+        changes["bar"] = _grade(said["bar"])
 
     def call(case: Case) -> Call:
         asked = known.call(case)
@@ -181,6 +189,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
         options={option: page for option in OPTION_NAMES if option in arguments},
         policies=_clauses(name, said),
         class_axis=_axis(said.get("class_axis", axis)),
+        bar=_grade(said["bar"]) if "bar" in said else None,
         **lists,
     )
     return LossFunction(name, contract, signature.call, open=frozenset(CHOICES) - set(contract.policies))
@@ -210,7 +219,7 @@ class Signature:
         """Return a case as an invocation."""
         values: dict[str, Any] = {"prediction": case.prediction}
         if case.target is not None:
-            dtype = np.int64 if case.target_form is TargetForm.INDEX else case.prediction.dtype
+            dtype = case.target.dtype if case.target_form is TargetForm.INDEX else case.prediction.dtype
             values["target"] = in_dtype(case.target, dtype, "target")
         for role, names, value in (
             ("form", self.forms, case.form),
@@ -235,11 +244,12 @@ class Signature:
         return {self.arguments[role]: value for role, value in values.items()}
 
 
-LISTS = ("forms", "targets", "reductions", "dtypes")
+LISTS = ("forms", "targets", "reductions", "dtypes", "label_dtypes")
 CHOSEN = {"forms": "form", "targets": "target_form", "reductions": "reduction"}
 """What may be told by an argument, and its role."""
 
 KINDS: dict[str, Any] = {"loss": Loss, "forms": Form, "targets": TargetForm, "reductions": Reduction}
+NAMED = {"dtypes": DTYPES, "label_dtypes": LABEL_DTYPES}
 
 
 def _members(key: str, given: Iterable[str]) -> list[Any]:
@@ -247,9 +257,12 @@ def _members(key: str, given: Iterable[str]) -> list[Any]:
     if isinstance(given, str):
         raise StatementError(f"{key}: {given!r}; expected a list, such as [{given!r}]")
     given = list(given)
-    kind = KINDS.get(key)
-    _known(key, given, DTYPES if kind is None else tuple(kind))
-    return given if kind is None else [kind(name) for name in given]
+    if key in NAMED:
+        _known(key, given, NAMED[key])
+        return given
+    kind = KINDS[key]
+    _known(key, given, tuple(kind))
+    return [kind(name) for name in given]
 
 
 def _known(key: str, given: Iterable[str], known: Sequence[str]) -> None:
@@ -265,6 +278,11 @@ def _passed(given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
 def _axis(given: str) -> str:
     _known("class_axis", [given], AXES)
     return given
+
+
+def _grade(label: str) -> Grade:
+    _known("bar", [label], tuple(LABELS.values()))
+    return next(grade for grade, name in LABELS.items() if name == label)
 
 
 def _is_told(key: str, given: Sequence[str] | Mapping[str, Any]) -> bool:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Unpack
 
-import numpy as np
-
 from lossconform.adapters.base import Call, Framework, LossFunction, Unsupported, along_classes, in_dtype
 from lossconform.adapters.contract import Clause, Contract, Source
 from lossconform.adapters.engine_torch import TorchEngine
@@ -175,8 +173,8 @@ def inputs(case: Case) -> dict[str, Any]:
     """Return the tensors that functions and modules are called with."""
     if case.target is None:
         return {"input": case.prediction}
-    # Class indices must be int64, everything else has the prediction's dtype.
-    dtype = np.int64 if case.target_form is TargetForm.INDEX else case.prediction.dtype
+    # Class indices must be int64, as the contract has it; everything else has the prediction's dtype.
+    dtype = case.target.dtype if case.target_form is TargetForm.INDEX else case.prediction.dtype
     return {"input": case.prediction, "target": in_dtype(case.target, dtype, "target")}
 
 

@@ -15,7 +15,22 @@ from typing import Any
 
 import numpy as np
 
-OWN = ("PYTEST_", "TORCH", "PYTORCH_", "TRITON_", "TF_", "TF2_", "XLA_", "JAX_", "KERAS_", "CUDA_", "OMP_", "KMP_")
+OWN = (
+    "PYTEST_",
+    "TORCH",
+    "_TORCH",
+    "PYTORCH_",
+    "TRITON_",
+    "TF_",
+    "TF2_",
+    "XLA_",
+    "JAX_",
+    "KERAS_",
+    "CUDA_",
+    "CUBLAS_",
+    "OMP_",
+    "KMP_",
+)
 """Beginnings of the environment variables that pytest and frameworks set themselves, some as late as the first
 compilation."""
 

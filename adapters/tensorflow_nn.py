@@ -52,7 +52,6 @@ SIGMOID = "tf.nn.sigmoid_cross_entropy_with_logits"
 WEIGHTED = "tf.nn.weighted_cross_entropy_with_logits"
 SOFT = "tf.nn.softmax_cross_entropy_with_logits"
 SPARSE = "tf.nn.sparse_softmax_cross_entropy_with_logits"
-SIBLINGS = {SOFT: SPARSE, SPARSE: SOFT}
 
 FUNCTIONS = {
     SOFT: (
@@ -77,6 +76,8 @@ FUNCTIONS = {
             loss=Loss.SOFTMAX_CROSS_ENTROPY,
             source=page(SPARSE),
             targets=(TargetForm.INDEX,),
+            # 'dtype int32 or int64', says the parameter.
+            label_dtypes=("int64", "int32"),
             policies={
                 "negative_label": Clause("refused", page(SPARSE, "labels: other values, on CPU")),
                 "label_too_large": Clause("refused", page(SPARSE, "labels: other values, on CPU")),
@@ -165,16 +166,15 @@ def call(name: str, signature: Signature, case: Case) -> Call:
 
 
 def _target(case: Case, target: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the labels in a dtype that is taken: int32 or int64, else the prediction's."""
-    if case.target_form is not TargetForm.INDEX:
-        return in_dtype(target, case.prediction.dtype, "target")
-    return target if target.dtype in (np.int32, np.int64) else in_dtype(target, np.int64, "target")
+    """Return indices as they are, other labels in the prediction's dtype."""
+    index = case.target_form is TargetForm.INDEX
+    return target if index else in_dtype(target, case.prediction.dtype, "target")
 
 
 def framework(target: str = "tensorflow") -> Framework:
     """Return TensorFlow, not imported yet."""
     functions = [
-        LossFunction(name, contract, partial(call, name, signature), SIBLINGS.get(name))
+        LossFunction(name, contract, partial(call, name, signature))
         for name, (signature, contract) in FUNCTIONS.items()
     ]
     return Framework(target, TensorFlowEngine(), tuple(functions))

@@ -91,9 +91,9 @@ ONNX_REACH: tuple[Reach, ...] = (
 )
 ONNX_BEYOND = frozenset(
     {"ignore-where", "label-smoothing", "smoothing-share", "smoothing-weight", "sample-weight", "probability-range"}
-    | {"probability-sum", "unnormalised-target", "options-together", "empty-batch"}
+    | {"probability-sum", "unnormalised-target", "options-together", "empty-batch", "label-dtypes"}
 )
-"""The checks of what ONNX's operators do not have."""
+"""The checks of what ONNX's operators do not have: their labels are int32 or int64."""
 
 ONNX_POLICIES = {"mean_denominator": "weights"}
 

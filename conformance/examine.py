@@ -172,7 +172,7 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     question = findings.question
     check, contract = question.check, question.function.contract
     assert check.cases is not None  # noqa: S101 - a check of meaning
-    narrowed = strata(contract, question.profile.examples, check.applies)
+    narrowed = strata(contract, question.profile.examples, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossconform.adapters.base import Answer, Refusal
+from lossconform.adapters.contract import Contract
 from lossconform.reference import exact, tiers
 from lossconform.reference.canonical import LabelError, canonical
 from lossconform.reference.case import Array, Case, Form, Loss
@@ -29,13 +30,13 @@ BARS: dict[tuple[Loss, Form], Grade] = {
 LENIENT = Grade.SEQUENTIAL
 """The worst grade that still passes a check of meaning: what plain summation may lose."""
 
-LARGE = 4096
+LARGE = 1024
 """Entries of a prediction above which the tiers before the exact one are asked first."""
 
 
-def bar(case: Case) -> Grade:
-    """Return the worst grade that passes an accuracy check of this loss."""
-    return BARS.get((case.loss, case.form), Grade.SHIFT_STABLE)
+def bar(case: Case, contract: Contract) -> Grade:
+    """Return the worst grade that passes an accuracy check of a case: what its loss allows, unless more is promised."""
+    return contract.bar or BARS.get((case.loss, case.form), Grade.SHIFT_STABLE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from lossconform.adapters.base import Answer, Framework, LossFunction, Refusal, Unsupported
 from lossconform.checks.check import Question
 from lossconform.judge import LENIENT, Judgement, Oracle, bar
+from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case
+from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES
 
 
@@ -39,31 +41,39 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
         answer = framework.ask(function, case, mode=question.mode, gradient=check.gradient)
     except Unsupported:
         return None
-    worst = bar(case) if accuracy else LENIENT
+    worst = bar(case, function.contract) if accuracy else LENIENT
     policy = function.contract.policy()
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
     if check.policy is None:
-        judgement = Oracle.of(case, policy, gradient=check.gradient).judge(
-            answer, worst, value=not accuracy, strict=check.strict_dtype
-        )
-        return Look(case, function, answer, judgement, _telling(question, case))
+        oracle = Oracle.of(case, policy, gradient=check.gradient)
+        judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
+        return Look(case, function, answer, judgement, _telling(question, oracle))
     mine = getattr(policy, check.policy)
-    judgements = {
-        value: Oracle.of(case, other, gradient=check.gradient).judge(answer, worst)
-        for value, other in policy.alternatives(check.policy).items()
-    }
+    judgements = _judgements(question, case, answer, worst)
     allowed = frozenset(value for value, judgement in judgements.items() if judgement.ok)
     return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
 
 
-def _telling(question: Question, case: Case) -> bool:
-    """Whether the case means something else without what the check is about."""
+def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst: Grade) -> dict[str, Judgement]:
+    """Judge an answer under each value of the check's policy; denominators that are the same number are judged once."""
+    name = question.check.policy or ""
+    found: dict[object, Judgement] = {}
+    judged = {}
+    for value, other in question.function.contract.policy().alternatives(name).items():
+        same = canonical(case, other).denominator if name == "mean_denominator" else value
+        if same not in found:
+            found[same] = Oracle.of(case, other, gradient=question.check.gradient).judge(answer, worst)
+        judged[value] = found[same]
+    return judged
+
+
+def _telling(question: Question, oracle: Oracle) -> bool:
+    """Whether the oracle's case means something else without what the check is about."""
     if question.check.plain is None:
         return True
-    plain = question.check.plain(case)
+    plain = question.check.plain(oracle.case)
     if isinstance(plain, bool):
         return plain
-    policy = question.function.contract.policy()
-    exact = Oracle.of(case, policy, gradient=question.check.gradient).answer()
-    return not Oracle.of(plain, policy, gradient=question.check.gradient).judge(exact, LENIENT).ok
+    without = Oracle.of(plain, oracle.policy, gradient=question.check.gradient)
+    return not without.judge(oracle.answer(), LENIENT).ok

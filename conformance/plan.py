@@ -14,6 +14,7 @@ from lossconform.checks import CHECKS
 from lossconform.checks.check import Check, Question
 from lossconform.expectations import Expectation
 from lossconform.profiles import Profile
+from lossconform.reference.case import TargetForm
 from lossconform.reports.model import CheckInfo, ClauseText, ExpectationInfo, FunctionInfo
 
 
@@ -88,9 +89,11 @@ def _clauses(contract: Contract) -> Iterator[ClauseText]:
         ("targets", contract.targets),
         ("reductions", contract.reductions),
         ("dtypes", contract.dtypes),
+        ("label dtypes", contract.label_dtypes if TargetForm.INDEX in contract.targets else ()),
         ("class axis", (contract.class_axis,)),
     ):
-        yield ClauseText(clause=name, value=", ".join(map(str, values)), **page)
+        if values:
+            yield ClauseText(clause=name, value=", ".join(map(str, values)), **page)
     for option, source in contract.options.items():
         yield ClauseText(clause=f"option {option}", value="taken", source=_cite(source), url=source.url)
     for policy, clause in contract.policies.items():

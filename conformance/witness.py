@@ -40,7 +40,7 @@ def witness(framework: Framework, question: Question, seen: Look, *, refused: bo
     index = list(judgement.index) if judgement.index else ""
     allowed = None
     if judgement.allowed is not None:
-        name = bar(case).label if question.check.cases is None else "sequential"
+        name = bar(case, seen.function.contract).label if question.check.cases is None else "sequential"
         allowed = f"{judgement.allowed:.3g} ULP ({name})"
     return Witness(
         case=case_to_json(case),

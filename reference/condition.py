@@ -18,6 +18,9 @@ from lossconform.reference.grades import FACTOR, Condition, accumulator_roundoff
 from lossconform.reference.rows import clip_range
 
 LOG2 = np.log(2.0)
+LOG1P = 2.0
+"""What multiplies 4 u of the loss where it is max(x, 0) - x t + log1p(e^-|x|) without cancellation."""
+
 FLUSHED = 2.0
 """How many times the smallest normal number may be lost: an exponential may flush within its last binade."""
 
@@ -191,7 +194,16 @@ def _binary_logits(problem: Canonical, factor: Float64) -> Pair:
         tail = np.log1p(np.exp(-np.abs(z)))
         p = np.where(z < 0, np.exp(-np.abs(z)), 1.0) / (1 + np.exp(-np.abs(z)))
     loss = a * (np.maximum(-z, 0) + tail) + b * (np.maximum(z, 0) + tail)
-    value = Terms(mass * (1 + LOG2) + loss, mass * np.abs(z), mass, 2, loss)
+    t = problem.float_target()
+    # Of a target of 0 or 1 one term is left, max(x, 0) - x t is exact, and log1p rounds relative to what it adds.
+    hard = (t == 0) | (t == 1)
+    value = Terms(
+        np.where(hard, LOG1P * loss, mass * (1 + LOG2) + loss),
+        np.where(hard, mass * (2 + LOG2), 0) + mass * np.abs(z),
+        np.where(hard, 0, mass),
+        2,
+        loss,
+    )
     log_p = np.abs(np.minimum(z, 0) - tail)
     base = mass * p * (1 + LOG2 + log_p) + a
     slope = np.abs(b * p - a * (1 - p))

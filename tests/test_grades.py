@@ -173,6 +173,50 @@ def test_a_fault_has_its_grade(loss: Callable[[Logits, NDArray[np.int64]], Logit
     assert worst(loss, name) is expected
 
 
+def softplus(x: Logits, t: Logits) -> Logits:
+    """The form that optax documents: log1p of either sign."""
+    tail = np.log1p(np.exp(-np.abs(x)))
+    return t * (np.maximum(-x, 0) + tail) + (1 - t) * (np.maximum(x, 0) + tail)
+
+
+def documented(x: Logits, t: Logits) -> Logits:
+    """max(x, 0) - x t + log1p(e^-|x|)."""
+    return (np.maximum(x, 0) - x * t) + np.log1p(np.exp(-np.abs(x)))
+
+
+def log_of_sum(x: Logits, t: Logits) -> Logits:
+    """The same with log(1 + e^-|x|)."""
+    return (np.maximum(x, 0) - x * t) + np.log(1 + np.exp(-np.abs(x)))
+
+
+def of_log_sigmoid(x: Logits, t: Logits) -> Logits:
+    """(1 - t) x - log sigmoid(x), PyTorch's."""
+    return (1 - t) * x - (np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x))))
+
+
+@pytest.mark.parametrize(
+    ("loss", "hard", "relative"),
+    [
+        (softplus, True, True),
+        (softplus, False, True),
+        (documented, True, True),
+        (log_of_sum, True, False),
+        (log_of_sum, False, False),
+        (of_log_sigmoid, True, False),
+    ],
+)
+def test_a_binary_loss_is_relatively_accurate_or_not(
+    loss: Callable[[Logits, Logits], Logits], hard: bool, relative: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 12, (4, 500)).astype(np.float32)
+    t = (rng.integers(0, 2, x.shape) if hard else rng.integers(0, 17, x.shape) / 16).astype(np.float32)
+    case = Case(loss=Loss.BINARY_CROSS_ENTROPY, prediction=x, target=t, target_form=TargetForm.BINARY)
+    value, _ = conditions(canonical(case, Policy()))
+    got = grade(loss(x, t).astype(np.float64), evaluate(case, gradient=False).value, value, F32).max()
+    assert got <= Grade.SHIFT_STABLE if relative else got == Grade.BACKWARD_STABLE
+
+
 def test_every_dtype_has_a_format() -> None:
     case = Case(loss=Loss.LOG_SUM_EXP, prediction=np.zeros((1, 2), dtype_of("bfloat16")))
     assert case.format is FORMATS["bfloat16"]

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from lossconform import cli
-from lossconform.adapters import TARGETS, start
-from lossconform.adapters.settings import Snapshot
+from lossconform.adapters import TARGETS
 from lossconform.isolation import LastCase, from_bytes, last_case, to_bytes
 from lossconform.reference.serial import case_from_json, case_to_json
 from lossconform.reports.model import Record, Run, Status, Verdict
@@ -186,25 +185,3 @@ def isolated_case(dtype: str, rows: int = 3):  # type: ignore[no-untyped-def]
         target_form=TargetForm.INDEX,
         where=np.ones(numbers.shape, dtype=bool),
     )
-
-
-def test_what_torch_has_is_put_back() -> None:
-    torch = pytest.importorskip("torch")
-    before = Snapshot(start("torch").engine.state())
-    assert before.restore() == []
-    torch.set_default_dtype(torch.float64)
-    torch.set_grad_enabled(False)
-    assert before.restore() == [
-        "torch.get_default_dtype() from float32 to float64",
-        "torch.is_grad_enabled() from True to False",
-    ]
-    assert torch.get_default_dtype() is torch.float32
-    assert before.restore() == []
-
-
-def test_what_jax_has_is_put_back() -> None:
-    jax = pytest.importorskip("jax")
-    before = Snapshot(start("jax").engine.state())
-    jax.config.update("jax_enable_x64", False)
-    assert before.restore() == ["jax.config.jax_enable_x64 from True to False"]
-    assert before.restore() == []

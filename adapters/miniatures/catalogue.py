@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from lossconform.adapters.base import Call, Framework, LossFunction, Unsupported, in_dtype
-from lossconform.adapters.contract import Clause, Contract, Source
+from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_numpy import NumpyEngine
 from lossconform.adapters.miniatures.correct import Entropy, LogSoftmax, LogSumExp, Softmax, SoftmaxCrossEntropy
 from lossconform.adapters.miniatures.elementwise import BinaryCrossEntropy, KLDivergence, LogSigmoid
@@ -67,7 +67,7 @@ def contract(loss: Loss, policies: dict[str, str] | None = None, **narrower: Any
         options=dict.fromkeys(features.pop("options", ()), PAGE),
         policies={name: Clause(value, PAGE) for name, value in stated.items()},
         class_axis="any",
-        **features,
+        **{"label_dtypes": LABEL_DTYPES, **features},
     )
 
 

@@ -24,12 +24,48 @@ from lossconform.adapters.miniatures.fault import (
 from lossconform.adapters.miniatures.loss import Batch, Floats
 from lossconform.reference.case import Form, TargetForm
 
+DTYPES, NEIGHBOUR = ("label-dtypes",), ("ignored-neighbour",)
+REFUSED = "(value|gradient|refused)"
 ONE_HOT = {"forms": (Form.LOGITS,), "targets": (TargetForm.INDEX, TargetForm.ONE_HOT, TargetForm.DISTRIBUTION)}
 
 
 def _labels(change: Any) -> Any:
     """Read the labels in another way; `change` gets labels and the number of classes."""
     return instead("labels", lambda self, target, c: np.asarray(change(target, c)).astype(np.int64))
+
+
+def _index(change: Any) -> Any:
+    """Ignore another label; `change` gets the index, the labels and the prediction's dtype."""
+
+    def read_target(self: Any, batch: Batch, target: Any, weights: Any, index: int | None) -> None:
+        index = None if index is None else change(index, target, batch.dtype)
+        correct(self, "read_target", batch, target, weights, index)
+
+    return {"read_target": read_target}
+
+
+def _compared_in(dtype: Any) -> Any:
+    """Compare labels with the ignored one in a floating dtype, the prediction's if None."""
+
+    def read_target(self: Any, batch: Batch, target: Any, weights: Any, index: int | None) -> None:
+        if index is not None:
+            own = batch.dtype if dtype is None else dtype
+            target = np.where(target.astype(own) == np.asarray(index).astype(own), index, target.astype(np.int64))
+        correct(self, "read_target", batch, target, weights, index)
+
+    return {"read_target": read_target}
+
+
+def _flat(target: Any, c: int) -> Any:
+    """Return labels by their place among all logits, which the labels' dtype may not have."""
+    first = np.arange(len(target)) * c
+    return (first.astype(target.dtype) + target).astype(np.int64) - first
+
+
+def _refused(target: Any, c: int) -> Any:
+    if target.dtype.itemsize < 4:
+        raise TypeError(f"labels of dtype {target.dtype}")
+    return target
 
 
 def _target(change: Any) -> Any:
@@ -148,6 +184,50 @@ FAULTS = (
     ),
     Fault(
         "labels_in_uint8", "labels in uint8", CE, ("value",), _labels(lambda t, c: t.astype(np.uint8)), features=LABELS
+    ),
+    Fault(
+        "uint8_read_as_int8",
+        "labels in uint8 read as int8",
+        CE,
+        DTYPES,
+        _labels(lambda t, c: t.astype(np.int8) if t.dtype == np.uint8 else t),
+        REFUSED,
+        LABELS,
+    ),
+    Fault(
+        "seven_bits",
+        "the eighth bit of short labels lost",
+        CE,
+        DTYPES,
+        _labels(lambda t, c: t & 127 if t.dtype.itemsize == 1 else t),
+        features=LABELS,
+    ),
+    Fault("flat_in_label_dtype", "flat places in the labels' dtype", CE, DTYPES, _labels(_flat), REFUSED, LABELS),
+    Fault("short_refused", "labels of fewer than four bytes refused", CE, DTYPES, _labels(_refused), REFUSED, LABELS),
+    Fault(
+        "index_in_label_dtype",
+        "the ignored index cast to the labels' dtype",
+        CE,
+        DTYPES,
+        _index(lambda i, t, _: int(np.asarray(i).astype(t.dtype))),
+        features=LABELS,
+    ),
+    Fault(
+        "ignored_in_prediction_dtype",
+        "compared with the ignored index in the prediction's dtype",
+        CE,
+        NEIGHBOUR,
+        _compared_in(None),
+        features=LABELS,
+        dtype="bfloat16",
+    ),
+    Fault(
+        "ignored_in_bfloat16",
+        "compared with the ignored index in bfloat16",
+        CE,
+        NEIGHBOUR,
+        _compared_in(ml_dtypes.bfloat16),
+        features=LABELS,
     ),
     Fault(
         "labels_in_bfloat16",

@@ -25,12 +25,41 @@ from lossconform.adapters.miniatures.torch_loss import NAN, Rows
 from lossconform.reference.case import Loss
 
 NEGATIVE, LARGE, IGNORE = ("negative-label",), ("label-too-large",), ("ignore-index",)
+DTYPES, NEIGHBOUR = ("label-dtypes",), ("ignored-neighbour",)
+REFUSED = "(value|gradient|refused)"
 KEPT = {"mean_denominator": "kept"}
 
 
 def _labels(change: Any) -> Patch:
     """Read the labels in another way; `change` gets labels and the number of classes."""
     return instead("labels", lambda self, target, c: change(target.long(), c).long())
+
+
+def _read(change: Any) -> Patch:
+    """Read other labels, and ignore another one; `change` gets labels, index and the prediction's dtype."""
+
+    def read_target(self: Any, b: Rows, target: Tensor, weights: Any, index: int | None) -> None:
+        if b.target_form == "index" and index is not None:
+            target, index = change(target, index, b.dtype)
+        correct(self, "read_target", b, target, weights, index)
+
+    return {"read_target": read_target}
+
+
+def _compared_in(dtype: Any) -> Patch:
+    """Compare labels with the ignored one in a floating dtype, the prediction's if None."""
+
+    def compared(target: Tensor, index: int, own: Any) -> tuple[Tensor, int]:
+        same = target.to(dtype or own) == torch.tensor(index).to(dtype or own)
+        return torch.where(same, index, target.long()), index
+
+    return _read(compared)
+
+
+def _flat(target: Tensor, classes: int) -> Tensor:
+    """Return labels by their place among all logits, which the labels' dtype may not have."""
+    first = torch.arange(len(target)) * classes
+    return (first + target.long()).to(target.dtype).long() - first
 
 
 def _target(change: Any) -> Patch:
@@ -92,6 +121,49 @@ LABEL_FAULTS = (
     ),
     TorchFault("labels_from_one", "labels counted from 1", CE, ("value",), _labels(lambda t, c: (t - 1) % c)),
     TorchFault("labels_in_uint8", "labels in uint8", CE, ("value",), _labels(lambda t, c: t.to(torch.uint8))),
+    TorchFault(
+        "uint8_read_as_int8",
+        "labels in uint8 read as int8",
+        CE,
+        DTYPES,
+        instead("labels", lambda self, t, c: (t.view(torch.int8) if t.dtype == torch.uint8 else t).long()),
+        REFUSED,
+        LABELS,
+    ),
+    TorchFault(
+        "flat_in_label_dtype",
+        "flat places in the labels' dtype",
+        CE,
+        DTYPES,
+        instead("labels", lambda self, t, c: _flat(t, c)),
+        REFUSED,
+        LABELS,
+    ),
+    TorchFault(
+        "index_in_label_dtype",
+        "the ignored index cast to the labels' dtype",
+        CE,
+        DTYPES,
+        _read(lambda t, i, _: (t, int(torch.tensor(i).to(t.dtype)))),
+        features=LABELS,
+    ),
+    TorchFault(
+        "ignored_in_prediction_dtype",
+        "compared with the ignored index in the prediction's dtype",
+        CE,
+        NEIGHBOUR,
+        _compared_in(None),
+        features=LABELS,
+        dtype="float16",
+    ),
+    TorchFault(
+        "ignored_in_bfloat16",
+        "compared with the ignored index in bfloat16",
+        CE,
+        NEIGHBOUR,
+        _compared_in(torch.bfloat16),
+        features=LABELS,
+    ),
     TorchFault("labels_in_int8", "labels in int8", CE, ("value",), _labels(lambda t, c: t.to(torch.int8).abs())),
     TorchFault(
         "labels_in_bfloat16",

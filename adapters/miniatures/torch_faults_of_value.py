@@ -12,8 +12,11 @@ from lossconform.adapters.miniatures.torch_autograd import Tensor
 from lossconform.adapters.miniatures.torch_fault import LABELS, TorchFault, given
 from lossconform.adapters.miniatures.torch_loss import INF, Rows
 from lossconform.reference.case import Loss
+from lossconform.reference.grades import Grade
 
 VALUE = ("value",)
+RELATIVE = {"bar": Grade.SHIFT_STABLE}
+"""A promise of relative accuracy where the target is 0 or 1, which a softplus of log1p keeps."""
 
 
 def _through(dtype: Any) -> Any:
@@ -102,11 +105,12 @@ SOFTMAX = (
         dtype="float64",
     ),
     TorchFault(
-        "bfloat16_throughout",
-        "bfloat16 computed in bfloat16",
+        "bfloat16_accumulated",
+        "bfloat16 summed in bfloat16",
         CE,
         VALUE,
-        instead("working", lambda self, dtype: dtype),
+        # PyTorch's own sums of bfloat16 are float32's.
+        instead("add", lambda self, e: sum(e.bfloat16().split(1, 1)[1:], e.bfloat16()[:, :1]).to(e.dtype)),
         features=LABELS,
         dtype="bfloat16",
     ),
@@ -217,6 +221,7 @@ FUNCTIONS = (
         BCE,
         VALUE,
         instead("softplus", lambda self, z: z.clamp(min=0) + (1 + (-z.abs()).exp()).log()),
+        features=RELATIVE,
     ),
     TorchFault(
         "divergence_epsilon",

@@ -15,11 +15,12 @@ import torch
 
 from lossconform.adapters.base import Framework, LossFunction
 from lossconform.adapters.miniatures import torch_fault
-from lossconform.adapters.miniatures.fault import BCE, CE, KL, Patch, correct
+from lossconform.adapters.miniatures.fault import BCE, CE, KL, Patch, correct, instead
 from lossconform.adapters.miniatures.torch_autograd import Tensor
 from lossconform.adapters.miniatures.torch_fault import CLASSES, LABELS
 from lossconform.adapters.miniatures.torch_loss import INF, NAN, Rows
 from lossconform.reference.case import Loss
+from lossconform.reference.grades import Grade
 
 BLOCK = 64
 """Classes at a time."""
@@ -181,10 +182,28 @@ EVALUATIONS = (
         {"values": lambda self, b: _CrossEntropy.apply(self.logits(b), self.mass(b))},
     ),
     TorchVariation(
-        "softplus_by_hand", "a softplus with the right gradient", BCE, {"softplus": lambda self, z: _Softplus.apply(z)}
+        "softplus_by_hand",
+        "a softplus with the right gradient, promised to be relatively accurate",
+        BCE,
+        {"softplus": lambda self, z: _Softplus.apply(z)},
+        {"bar": Grade.SHIFT_STABLE},
     ),
     TorchVariation("softmax_two_pass", "softmax divided twice", Loss.SOFTMAX, {"p": _two_pass}),
     TorchVariation("rows_reversed", "rows in reverse", CE, {"values": _reversed, "settle": _flipped}),
+    TorchVariation(
+        "rounded_throughout",
+        "every operation in the prediction's dtype, sums accumulated in float32",
+        CE,
+        instead("working", lambda self, dtype: dtype),
+        LABELS,
+    ),
+    TorchVariation(
+        "labels_in_int32",
+        "labels cast to int32, whatever their dtype",
+        CE,
+        instead("labels", lambda self, target, classes: target.int().long()),
+        LABELS,
+    ),
     TorchVariation("einsum", "the target's product by einsum", CE, {"cross": _einsum}),
     TorchVariation("gathered", "the label's entry alone", CE, {"values": _gathered}, LABELS),
     TorchVariation(

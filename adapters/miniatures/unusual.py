@@ -12,10 +12,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from lossconform.adapters.base import Framework, LossFunction
 from lossconform.adapters.miniatures import catalogue, evaluations
 from lossconform.adapters.miniatures.loss import NumpyLoss
 from lossconform.reference.case import Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import Grade
 
 Patch = Mapping[str, Callable[..., Any]]
 
@@ -142,6 +145,19 @@ EVALUATIONS = (
     Variation(id="documented_binary", meaning="z - zt + log1p", loss=BCE, patch={"terms": evaluations.documented_form}),
     Variation(
         id="sigmoid_by_sign", meaning="a sigmoid of two branches", loss=BCE, patch={"sigmoid": evaluations.by_sign}
+    ),
+    Variation(
+        id="labels_in_int32",
+        meaning="labels cast to int32, whatever their dtype",
+        loss=CE,
+        patch={"labels": lambda self, target, classes: target.astype(np.int32)},
+        features=LABELS,
+    ),
+    Variation(
+        id="promising_binary",
+        meaning="relative accuracy promised of logits",
+        loss=BCE,
+        features={**LOGITS, "bar": Grade.SHIFT_STABLE},
     ),
 )
 """Other ways of computing the same."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lossconform.checks import accuracy, meaning, policies
+from lossconform.checks import accuracy, labels, meaning, policies
 from lossconform.checks.check import Check
 
-CHECKS: dict[str, Check] = {check.id: check for check in (*accuracy.CHECKS, *meaning.CHECKS, *policies.CHECKS)}
+MODULES = (accuracy, meaning, labels, policies)
+CHECKS: dict[str, Check] = {check.id: check for module in MODULES for check in module.CHECKS}
 """Every check by id."""

@@ -11,6 +11,7 @@ from lossconform.adapters.base import LossFunction
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference.case import Case
+from lossconform.strategies.strata import EACH
 
 Cases = Callable[[Contract, str], tuple[SearchStrategy[Case], ...] | SearchStrategy[Case]]
 """The strategy of a check for a contract and a dtype; several where each must have its turn, however few the cases."""
@@ -30,6 +31,7 @@ class Check:
         gradient: whether the gradient is asked for and judged.
         plain: the case without the thing that the check is about, or whether the case tells. A case that the
             reference cannot tell from its plain form is no evidence.
+        each: the lists of a contract that it goes through value by value; of the others it draws.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
@@ -44,6 +46,7 @@ class Check:
     policy: str | None = None
     gradient: bool = False
     plain: Callable[[Case], Case | bool] | None = None
+    each: tuple[str, ...] = EACH
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False

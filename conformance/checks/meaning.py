@@ -8,18 +8,13 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from lossconform.adapters.contract import Contract, used_options
 from lossconform.checks.check import Check
+from lossconform.checks.labels import aliased
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
 TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "label_smoothing", "ignore_index")
-
-ALIAS = 156
-"""A label that eight bits cannot tell from -100, which is what most ignore."""
-
-FILLING = {Form.LOGITS: 0.0, Form.LOG_PROBABILITIES: -5.0, Form.PROBABILITIES: 1 / 256}
-"""What other classes than the first three have."""
 
 
 def option_check(option: str, group: str, identifier: str, question: str) -> Check:
@@ -62,18 +57,6 @@ def _ignored(contract: Contract, dtype: str, index: int) -> SearchStrategy[Case]
         shapes=((3, 4),),  # so that more than one row is ignored, and not all
         ignored=(index,),
     ).filter(lambda case: not _all_ignored(case))
-
-
-@st.composite
-def _aliased(draw: DrawFn, contract: Contract, dtype: str) -> Case:
-    """Draw a label that is the ignored one modulo 256: a comparison in eight bits takes one for the other."""
-    case = draw(cases(contract, dtype, targets=(TargetForm.INDEX,), shapes=((2, 3),)))
-    wide = np.full((2, ALIAS + 4), FILLING[case.form])
-    # Rows of probabilities still sum to exactly 1.
-    wide[:, :3] = case.prediction if case.form is not Form.PROBABILITIES else [[97 / 256, 1 / 256, 1 / 256]]
-    return case.replace(
-        prediction=wide.astype(case.prediction.dtype), target=np.array([ALIAS, ALIAS - 256]), ignore_index=ALIAS - 256
-    )
 
 
 def _ignores(case: Case) -> bool:
@@ -157,7 +140,7 @@ CHECKS = (
         applies=lambda contract: "ignore_index" in contract.options,
         cases=lambda contract, dtype: (
             *(_ignored(contract, dtype, index) for index in IGNORED),
-            _aliased(contract, dtype),
+            aliased(contract, dtype),
         ),
         gradient=True,
         plain=_ignores,

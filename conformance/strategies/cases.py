@@ -156,6 +156,24 @@ def cases(
     return case
 
 
+FILLING = {Form.LOGITS: 0.0, Form.LOG_PROBABILITIES: -5.0}
+"""What the classes have that `widened` adds."""
+
+
+def widened(case: Case, classes: int, target: Array) -> Case:
+    """Return a case of shape (N, 3) with more classes, that labels beyond 255 need, and with such a target.
+
+    Rows of probabilities sum to exactly 1 in every dtype that has the integers below the number of classes but a few.
+    """
+    wide = np.full((case.prediction.shape[0], classes), FILLING.get(case.form, 0.0))
+    wide[:, :3] = case.prediction
+    if case.form is Form.PROBABILITIES:
+        whole = 1 << (classes - 1).bit_length()
+        wide[:] = 1 / whole
+        wide[:, 0] = (whole - classes + 1) / whole
+    return case.replace(prediction=wide.astype(case.prediction.dtype), target=target)
+
+
 def three_axes(case: Case, axis: int) -> Case:
     """Return a case of shape (4, C) as one of three axes: that of the classes, and two of length 2."""
     batch = (2, 2)
