@@ -9,12 +9,14 @@ from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, TargetForm
-from lossconform.reference.formats import round_to
+from lossconform.reference.formats import Float64, round_to, two_sum
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
 from lossconform.reference.real import ONE, ZERO, rational
 
 CLIP = 1e-7
+LEAST = 2.0**-500
+"""Sums of numbers that are 0 or no smaller meet no subnormal number, whose handling a processor may be told to change."""
 
 exactly = lru_cache(maxsize=1 << 14)(rational)
 """Weights, targets and cotangents take few values: each is turned into a rational once."""
@@ -39,31 +41,37 @@ class Rows:
         self.x = problem.x.tolist()
         self.row_weight = _rationals(problem.row_weight)
         self.label_weight = _rationals(problem.label_weight)
+        softmax = case.form is Form.LOGITS and not self.binary and case.loss is not Loss.LOG_SIGMOID
+        self.differences = _differences(problem.x, self.plain) if softmax else [None] * len(self.x)
         self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
 
     def row(self, i: int) -> Row:
         """Return row i."""
         problem = self.problem
         case = problem.case
+        # By position: by name it takes three times as long.
         row = Row(
-            x=self.x[i],
-            plain=self.plain[i],
-            where=self.everywhere if case.where is None else problem.where[i].tolist(),
-            t={},
-            b={},
-            weight=self.row_weight[i],
-            gathered=self.index,
-            policy=problem.policy,
-            clip=self.clip,
-            target_clip=self.target_clip,
+            self.x[i],
+            self.everywhere if case.where is None else problem.where[i].tolist(),
+            self.plain[i],
+            {},
+            {},
+            self.row_weight[i],
+            self.index,
+            problem.policy,
+            self.clip,
+            self.target_clip,
+            self.differences[i],
         )
         if case.loss in FUNCTIONS or problem.base is None:
             return row
         if case.target_form is TargetForm.LOG_DISTRIBUTION:
             row.log_t = problem.base[i].tolist()
         elif self.index and not case.label_smoothing and not self.binary:
-            weight = row.weight * self.label_weight[i]
-            if weight != 0:
+            weight = row.weight
+            if self.label_weight[i] is not ONE:
+                weight *= self.label_weight[i]
+            if weight is ONE or weight != 0:
                 row.t[self._labels[i]] = weight
         else:
             self._weigh(i, row)
@@ -117,8 +125,22 @@ class Rows:
         return [self.scale] * self.problem.entries
 
 
+def _differences(x: Float64, plain: list[bool]) -> list[list[float] | None]:
+    """Return x - m of each plain row, m its largest; None where float64 does not hold every one exactly."""
+    top = x.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", over="ignore"):
+        d, rest = two_sum(x, -top)
+    # As integers, so that a subnormal number is not taken for 0.
+    bits = np.abs(x).view(np.int64)
+    tame = (bits == 0) | (bits >= np.float64(LEAST).view(np.int64))
+    exact = np.all(tame & (rest == 0) & np.isfinite(d), axis=1) & plain
+    return [row if sure else None for row, sure in zip(d.tolist(), exact.tolist(), strict=True)]
+
+
 def _rationals(weights: Array) -> list[fmpq]:
-    return [exactly(v) for v in weights.astype(np.float64).tolist()]
+    if (weights == 1).all():
+        return [ONE] * len(weights)
+    return [ONE if v == 1 else exactly(v) for v in weights.astype(np.float64).tolist()]
 
 
 def _bounds(case: Case, high: float) -> tuple[float, float]:

@@ -212,9 +212,8 @@ def _exactly(problem: Canonical, gradient: bool) -> Bounds:
     rows = Rows(problem)
     n = problem.x.shape[0]
     with exact._precision(exact.PRECISIONS[0]):
-        answers = [exact._row(rows, family, i, gradient) for i in range(n)]
-        value = exact.enclosure([v for values, _ in answers for v in values], (n, problem.entries))
-        slope = exact.enclosure([v for _, slopes in answers for v in slopes], problem.x.shape) if gradient else None
+        values, slope = exact.answers(rows, family, gradient)
+        value = exact.enclosure([v for row in values for v in row], (n, problem.entries))
     return Bounds(value, slope, np.ones(n, bool))
 
 
