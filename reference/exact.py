@@ -23,7 +23,9 @@ from lossconform.reference.policy import Policy
 from lossconform.reference.real import ZERO, Real, special, table, total
 from lossconform.reference.rows import Rows
 
-PRECISIONS = (128, 256, 1024, 4096)
+PRECISIONS = (120, 256, 1024, 4096)
+"""The bits of each round of Ziv's loop. At 120, and not beyond, an exponential takes two words; with many classes the
+first round has more, see `first_precision`."""
 
 BLOCK = 4096
 """Numbers at a time, about, that are kept as balls."""
@@ -110,7 +112,7 @@ def _row(
     factors = rows.factors(i) if gradient else None
     values: list[Number] = []
     slopes: list[Number] = []
-    for bits in PRECISIONS:
+    for bits in (first_precision(len(row.x)), *PRECISIONS[1:]):
         if bits < least:
             continue
         if ctx.prec != bits:
@@ -125,8 +127,16 @@ def _row(
     return values, slopes
 
 
+def first_precision(classes: int) -> int:
+    """Return the bits of the first round: enough to sum that many exponentials within 2^-110."""
+    return PRECISIONS[0] + max(0, classes.bit_length() - 10)
+
+
 def _decided(numbers: list[Number]) -> bool:
-    return all([n.decided() for n in numbers if isinstance(n, Real)])  # noqa: C419 - a list is faster here
+    for number in numbers:  # noqa: SIM110 - all() takes half as long again
+        if isinstance(number, Real) and not number.decided():
+            return False
+    return True
 
 
 def _fixed(problem: Canonical, i: int) -> Number:

@@ -39,6 +39,13 @@ def rational(x: float) -> fmpq:
     return fmpq(*float(x).as_integer_ratio())
 
 
+def difference(a: float, b: float) -> fmpq:
+    """Return a - b of finite floats as an exact rational."""
+    (p, q), (r, s) = a.as_integer_ratio(), b.as_integer_ratio()
+    # Denominators are powers of two: the larger is the common one.
+    return fmpq(p * (s // q) - r, s) if s > q else fmpq(p - r * (q // s), q)
+
+
 @dataclass(slots=True, eq=False)
 class Real:
     """exact + tail, where the tail is nonzero and has a known sign (0: unknown), or is absent. Never changed once made.

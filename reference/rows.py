@@ -8,15 +8,13 @@ import numpy as np
 from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, TargetForm
-from lossconform.reference.formats import Float64, round_to, two_sum
+from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
+from lossconform.reference.formats import round_to
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
 from lossconform.reference.real import ONE, ZERO, rational
 
 CLIP = 1e-7
-LEAST = 2.0**-500
-"""Sums of numbers that are 0 or no smaller meet no subnormal number, whose handling a processor may be told to change."""
 
 exactly = lru_cache(maxsize=1 << 14)(rational)
 """Weights, targets and cotangents take few values: each is turned into a rational once."""
@@ -32,6 +30,9 @@ class Rows:
         self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
         self.clip = clip_range(case, policy)
         self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
+        self.single = self.index and not case.label_smoothing and not self.binary
+        self.log_target = case.target_form is TargetForm.LOG_DISTRIBUTION
+        self.unmasked = case.where is None
         self.everywhere = [True] * problem.x.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
@@ -41,33 +42,28 @@ class Rows:
         self.x = problem.x.tolist()
         self.row_weight = _rationals(problem.row_weight)
         self.label_weight = _rationals(problem.label_weight)
-        softmax = case.form is Form.LOGITS and not self.binary and case.loss is not Loss.LOG_SIGMOID
-        self.differences = _differences(problem.x, self.plain) if softmax else [None] * len(self.x)
         self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
 
     def row(self, i: int) -> Row:
         """Return row i."""
-        problem = self.problem
-        case = problem.case
         # By position: by name it takes three times as long.
         row = Row(
             self.x[i],
-            self.everywhere if case.where is None else problem.where[i].tolist(),
+            self.everywhere if self.unmasked else self.problem.where[i].tolist(),
             self.plain[i],
             {},
             {},
             self.row_weight[i],
             self.index,
-            problem.policy,
+            self.problem.policy,
             self.clip,
             self.target_clip,
-            self.differences[i],
         )
-        if case.loss in FUNCTIONS or problem.base is None:
+        if self.problem.base is None:
             return row
-        if case.target_form is TargetForm.LOG_DISTRIBUTION:
-            row.log_t = problem.base[i].tolist()
-        elif self.index and not case.label_smoothing and not self.binary:
+        if self.log_target:
+            row.log_t = self.problem.base[i].tolist()
+        elif self.single:
             weight = row.weight
             if self.label_weight[i] is not ONE:
                 weight *= self.label_weight[i]
@@ -123,18 +119,6 @@ class Rows:
     @cached_property
     def _even(self) -> list[fmpq]:
         return [self.scale] * self.problem.entries
-
-
-def _differences(x: Float64, plain: list[bool]) -> list[list[float] | None]:
-    """Return x - m of each plain row, m its largest; None where float64 does not hold every one exactly."""
-    top = x.max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", over="ignore"):
-        d, rest = two_sum(x, -top)
-    # As integers, so that a subnormal number is not taken for 0.
-    bits = np.abs(x).view(np.int64)
-    tame = (bits == 0) | (bits >= np.float64(LEAST).view(np.int64))
-    exact = np.all(tame & (rest == 0) & np.isfinite(d), axis=1) & plain
-    return [row if sure else None for row, sure in zip(d.tolist(), exact.tolist(), strict=True)]
 
 
 def _rationals(weights: Array) -> list[fmpq]:

@@ -27,7 +27,6 @@ class Row:
         policy: what the mathematics leaves open.
         clip: the bounds that probabilities are clipped to, where the policy says so.
         target_clip: the bounds that target probabilities are clipped to.
-        differences: the logits less the largest of them, if float64 holds every one exactly; None says nothing.
         log_t: the target as log-probabilities, for a KL divergence that is given them.
     """
 
@@ -41,7 +40,6 @@ class Row:
     policy: Policy
     clip: tuple[float, float] | None = None
     target_clip: tuple[float, float] | None = None
-    differences: list[float] | None = None
     log_t: Sequence[float] | None = None
     parts: Any = None
     """What a family keeps between value and gradient of one row at one precision."""

@@ -16,11 +16,12 @@ from functools import cached_property, reduce
 from flint import arb, fmpq
 
 from lossconform.reference.losses.row import Family, Number, Row
-from lossconform.reference.real import ONE, ZERO, Real, added, multiplied, rational, total
+from lossconform.reference.real import ONE, ZERO, Real, added, difference, multiplied, rational, total
 
 NAN, INF = math.nan, math.inf
 ZERO_BALL, ONE_BALL = arb(0), arb(1)
-EXP = arb.exp
+EXP, LOG1P = arb.exp, arb.log1p
+"""Called so, they take two thirds of the time of a method that is looked up."""
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Parts:
 
     def log_total(self) -> Real:
         """Return log S."""
-        return Real(ZERO, self.rest.log1p(), 1) if len(self.active) > 1 else Real(ZERO)
+        return Real(ZERO, LOG1P(self.rest), 1) if len(self.active) > 1 else Real(ZERO)
 
     def p(self, j: int) -> Real:
         """Return the softmax of class j."""
@@ -89,14 +90,11 @@ def _parts(row: Row) -> Parts:
     if highest == INF:
         alone = values.count(INF) == 1
         return Parts(special=top if alone and row.policy.infinite_logit != "nan" else NAN)
-    if min(values) == highest:
-        k = len(active)
+    k = len(active)
+    if values.count(highest) == k:
         return Parts(None, top, active, [ONE_BALL] * k, arb(k - 1), tied=True)
-    if row.differences is not None:
-        balls = list(map(EXP, map(arb, row.differences)))
-    else:
-        m = arb(highest)
-        balls = [(arb(v) - m).exp() for v in values]
+    less = -arb(highest)
+    balls = list(map(EXP, [less + v for v in values]))
     balls[which] = ZERO_BALL
     rest = sum(balls, ZERO_BALL)
     balls[which] = ONE_BALL
@@ -104,11 +102,7 @@ def _parts(row: Row) -> Parts:
 
 
 def _gap(row: Row, q: Parts, i: int) -> fmpq:
-    if i == q.top:
-        return ZERO
-    if row.differences is not None:
-        return rational(-row.differences[i])
-    return rational(row.x[q.top]) - rational(row.x[i])
+    return ZERO if i == q.top else difference(row.x[q.top], row.x[i])
 
 
 def _own_loss(row: Row) -> Number:
@@ -132,7 +126,7 @@ def cross_entropy(row: Row) -> list[Number]:
     q = parts(row)
     if isinstance(q.special, float):
         return [NAN]
-    if row.policy.zero_times_infinity == "nan" and not row.gathered and _zero_times_infinity(row):
+    if not row.gathered and row.policy.zero_times_infinity == "nan" and _zero_times_infinity(row):
         return [NAN]
     if q.special is not None:
         own = _own_loss(row) if q.special in row.t else Real(ZERO)
