@@ -127,7 +127,7 @@ class _Work:
     def finish(self) -> None:
         """Let the exact tier decide the rest."""
         if self.left.size:
-            self._keep("exact", _exactly(take(self.problem, self.left), self.gradient), np.ones(len(self.left), bool))
+            self._keep("exact", exactly(take(self.problem, self.left), self.gradient), np.ones(len(self.left), bool))
 
     def _keep(self, name: str, bounds: Bounds, decided: Mask) -> None:
         self.counts.add(name, int(decided.sum()))
@@ -206,7 +206,7 @@ def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
     return result
 
 
-def _exactly(problem: Canonical, gradient: bool) -> Bounds:
+def exactly(problem: Canonical, gradient: bool) -> Bounds:
     """Return the exact tier's bounds on every row."""
     family = FAMILIES[problem.case.loss, problem.case.form]
     rows = Rows(problem)
