@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from flint import ctx, fmpq
@@ -25,7 +26,7 @@ from lossconform.reference.rows import Rows
 
 PRECISIONS = (120, 256, 1024, 4096)
 """The bits of each round of Ziv's loop. At 120, and not beyond, an exponential takes two words; with many classes the
-first round has more, see `first_precision`."""
+first round has more, see `precisions`."""
 
 BLOCK = 4096
 """Numbers at a time, about, that are kept as balls."""
@@ -112,7 +113,7 @@ def _row(
     factors = rows.factors(i) if gradient else None
     values: list[Number] = []
     slopes: list[Number] = []
-    for bits in (first_precision(len(row.x)), *PRECISIONS[1:]):
+    for bits in precisions(len(row.x)):
         if bits < least:
             continue
         if ctx.prec != bits:
@@ -127,9 +128,10 @@ def _row(
     return values, slopes
 
 
-def first_precision(classes: int) -> int:
-    """Return the bits of the first round: enough to sum that many exponentials within 2^-110."""
-    return PRECISIONS[0] + max(0, classes.bit_length() - 10)
+@lru_cache
+def precisions(classes: int) -> tuple[int, ...]:
+    """Return the bits of each round: in the first enough to sum that many exponentials within 2^-110."""
+    return PRECISIONS[0] + max(0, classes.bit_length() - 10), *PRECISIONS[1:]
 
 
 def _decided(numbers: list[Number]) -> bool:

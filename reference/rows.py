@@ -40,6 +40,7 @@ class Rows:
         self.fixed = (problem.nan_rows | ~problem.kept).tolist()
         self.plain: list[bool] = np.all(np.isfinite(problem.x) & problem.where, axis=1).tolist()
         self.x = problem.x.tolist()
+        self.tops: list[int] = problem.x.argmax(axis=1).tolist()
         self.row_weight = _rationals(problem.row_weight)
         self.label_weight = _rationals(problem.label_weight)
         self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
@@ -54,6 +55,7 @@ class Rows:
             {},
             {},
             self.row_weight[i],
+            self.tops[i],
             self.index,
             self.problem.policy,
             self.clip,

@@ -12,6 +12,7 @@ from flint import fmpq
 from lossconform.reference.policy import Policy
 from lossconform.reference.real import ZERO, Number, Real
 
+
 @dataclass(eq=False, slots=True)
 class Row:
     """One row: the prediction and the weights that the options come to.
@@ -23,6 +24,7 @@ class Row:
         t: the weighted target of each class; of a binary loss the weight a of the positive term. Zeros left out.
         b: the weight of the negative term of a binary loss. Zeros left out.
         weight: the row's own weight, already in t and b.
+        top: the first class with the largest number, in a plain row.
         gathered: whether the target is an index, so that classes with t = 0 are never multiplied.
         policy: what the mathematics leaves open.
         clip: the bounds that probabilities are clipped to, where the policy says so.
@@ -36,6 +38,7 @@ class Row:
     t: dict[int, fmpq]
     b: dict[int, fmpq]
     weight: fmpq
+    top: int
     gathered: bool
     policy: Policy
     clip: tuple[float, float] | None = None

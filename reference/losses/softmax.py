@@ -79,14 +79,14 @@ def _parts(row: Row) -> Parts:
     x = row.x
     active: Sequence[int] = range(len(x))
     values = x
+    which = row.top
     if not row.plain:
         active = [i for i, taken in enumerate(row.where) if taken and x[i] != -INF]
         values = [x[i] for i in active]
         if not active or any(map(math.isnan, values)):
             return Parts(special=NAN)
-    highest = max(values)
-    which = values.index(highest)
-    top = active[which]
+        which = values.index(max(values))
+    highest, top = values[which], active[which]
     if highest == INF:
         alone = values.count(INF) == 1
         return Parts(special=top if alone and row.policy.infinite_logit != "nan" else NAN)
