@@ -88,7 +88,7 @@ def run(logits: int, classes: int, gradient: bool) -> None:
 def copies() -> None:
     """Print the peak of one call, in float64 copies of the logits."""
     print(
-        "tiers.evaluate, index labels: most memory beside the case, in float64 copies of the logits; value, gradient too"
+        "tiers.evaluate: most memory beside the case, in float64 copies of its logits; value, gradient too; index labels"
     )
     for dtype in ("float32", "float64"):
         for classes in (10, 1000, 50_000):

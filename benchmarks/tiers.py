@@ -1,8 +1,9 @@
 """Logits per second of each tier on softmax cross-entropy, against NumPy's float64 log-sum-exp in the same run.
 
 Run: python benchmarks/tiers.py [--seconds 1] [--regimes 4]. The least processor time of many calls in turns, on the
-same rows, in one process: on a busy machine a median tells of the others. `end to end` is tiers.evaluate with the correct rounding of
-every entry decided, canonical form included. Then the rows that are left to the exact tier, per regime.
+same rows, in one process: on a busy machine a median tells of the others. `end to end` is tiers.evaluate with the
+correct rounding of every entry decided, canonical form included. Then the rows that are left to the exact tier, per
+regime.
 """
 
 from __future__ import annotations

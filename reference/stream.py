@@ -1,7 +1,7 @@
 """Batches too large for memory: blocks of rows, each a case, one after the other.
 
-A block is whatever the caller hands over: rows of a memory-mapped array, or batches as they are made. What is kept is one
-block at a time and, of a total, two exact numbers.
+A block is whatever the caller hands over: rows of a memory-mapped array, or batches as they are made. What is kept is
+one block at a time and, of a total, two exact numbers.
 """
 
 from __future__ import annotations
