@@ -169,7 +169,7 @@ def canonical(case: Case, policy: Policy) -> Canonical:
     _refuse_what_means_nothing(case)
     x = rows(case, case.prediction.astype(np.float64))
     n, c = x.shape
-    where = np.ones((n, c), bool) if case.where is None else rows(case, case.where)
+    where = np.broadcast_to(np.True_, (n, c)) if case.where is None else rows(case, case.where)
     row_weight = np.ones(n) if case.sample_weight is None else case.sample_weight.astype(np.float64).reshape(-1)
     kept, nan_rows = np.ones(n, bool), np.zeros(n, bool)
     label_weight = np.ones(n)

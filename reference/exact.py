@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 
 import numpy as np
 from flint import ctx, fmpq
@@ -21,10 +21,15 @@ from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.losses import FAMILIES
 from lossconform.reference.losses.row import Family, Number
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import ZERO, Real, Triple, special, total
+from lossconform.reference.real import ZERO, Real, special, table, total
 from lossconform.reference.rows import Rows
 
-PRECISIONS = (128, 256, 1024, 4096)
+PRECISIONS = (120, 256, 1024, 4096)
+"""The bits of each round of Ziv's loop. At 120, and not beyond, an exponential takes two words; with many classes the
+first round has more, see `precisions`."""
+
+BLOCK = 4096
+"""Numbers at a time, about, that are kept as balls."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,28 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
         raise ValueError(f"form: {case.form} for {case.loss}; the reference does not define that loss") from None
     rows = Rows(problem)
     with _precision(PRECISIONS[0]):
-        answers = [_row(rows, family, i, gradient) for i in range(problem.x.shape[0])]
-        value = _reduce(rows, family, [values for values, _ in answers])
-    return Result(value, _gradient(problem, [slopes for _, slopes in answers]) if gradient else None)
+        values, slope = answers(rows, family, gradient)
+        value = _reduce(rows, family, values)
+    return Result(value, None if slope is None else _unrows(case, slope))
+
+
+def answers(rows: Rows, family: Family, gradient: bool) -> tuple[list[list[Number]], Enclosure | None]:
+    """Return the values of each row, and the gradient in the shape (N, C) if asked for.
+
+    A gradient is turned into an enclosure block by block: as balls it takes many times the memory.
+    """
+    n, c = rows.problem.x.shape
+    values: list[list[Number]] = []
+    slopes = np.empty((3, n, c)) if gradient else None
+    size = max(1, BLOCK // c)
+    for start in range(0, n, size):
+        block = [_row(rows, family, i, gradient) for i in range(start, min(start + size, n))]
+        values += [value for value, _ in block]
+        if slopes is not None:
+            flat = [number for _, slope in block for number in slope]
+            with _precision(PRECISIONS[-1]):
+                slopes[:, start : start + size] = table(flat).reshape(3, -1, c)
+    return values, None if slopes is None else Enclosure(*slopes)
 
 
 @contextmanager
@@ -89,22 +113,32 @@ def _row(
     factors = rows.factors(i) if gradient else None
     values: list[Number] = []
     slopes: list[Number] = []
-    for bits in PRECISIONS:
+    for bits in precisions(len(row.x)):
         if bits < least:
             continue
-        ctx.prec = bits
+        if ctx.prec != bits:
+            ctx.prec = bits
         row.parts = None
         values = family.value(row)
         slopes = family.gradient(row, factors) if factors is not None else []
-        if _decided(values) and _decided(slopes):
+        if _decided(values) and (not slopes or _decided(slopes)):
             break
     if gradient and factors is None:
         slopes = [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
     return values, slopes
 
 
+@lru_cache
+def precisions(classes: int) -> tuple[int, ...]:
+    """Return the bits of each round: in the first enough to sum that many exponentials within 2^-110."""
+    return PRECISIONS[0] + max(0, classes.bit_length() - 10), *PRECISIONS[1:]
+
+
 def _decided(numbers: list[Number]) -> bool:
-    return all([n.decided() for n in numbers if isinstance(n, Real)])  # noqa: C419 - a list is faster here
+    for number in numbers:  # noqa: SIM110 - all() takes half as long again
+        if isinstance(number, Real) and not number.decided():
+            return False
+    return True
 
 
 def _fixed(problem: Canonical, i: int) -> Number:
@@ -115,17 +149,10 @@ def _fixed(problem: Canonical, i: int) -> Number:
     return math.nan if odd else Real(ZERO)
 
 
-def _triple(number: Number) -> Triple:
-    return number.triple() if isinstance(number, Real) else (number, 0.0, 0.0)
-
-
 def enclosure(numbers: list[Number], shape: tuple[int, ...]) -> Enclosure:
     """Return numbers of the exact tier as an enclosure."""
     with _precision(PRECISIONS[-1]):
-        flat = chain.from_iterable(_triple(n) for n in numbers)
-        table = np.fromiter(flat, dtype=np.float64, count=3 * len(numbers)).reshape(-1, 3)
-    h, lo, hi = (np.ascontiguousarray(table[:, k]).reshape(shape) for k in range(3))
-    return Enclosure(h, lo, hi)
+        return Enclosure(*table(numbers).reshape(3, *shape))
 
 
 def _reduce(rows: Rows, family: Family, values: list[list[Number]]) -> Enclosure:
@@ -158,10 +185,6 @@ def _sum(values: list[list[Number]], scale: fmpq, bits: int) -> Number:
         return odd
     with _precision(bits):
         return total(n for n in flat if isinstance(n, Real)).times(scale)
-
-
-def _gradient(problem: Canonical, slopes: list[list[Number]]) -> Enclosure:
-    return _unrows(problem.case, enclosure([number for row in slopes for number in row], problem.x.shape))
 
 
 def _unrows(case: Case, result: Enclosure) -> Enclosure:

@@ -7,10 +7,13 @@ with a positive tail too small to add.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from flint import arb, fmpq
+
+from lossconform.reference.formats import Float64
 
 ZERO = fmpq(0)
 ONE = fmpq(1)
@@ -21,9 +24,26 @@ NEGLIGIBLE = arb(2) ** -1200
 Triple = tuple[float, float, float]
 
 
+def added(a: fmpq, b: fmpq) -> fmpq:
+    """Return a + b; most sums of weights have one term."""
+    return b if a is ZERO else a if b is ZERO else a + b
+
+
+def multiplied(a: fmpq, b: fmpq) -> fmpq:
+    """Return a b; most weights are 1."""
+    return b if a is ONE else a if b is ONE else a * b
+
+
 def rational(x: float) -> fmpq:
     """Return a finite float as an exact rational."""
     return fmpq(*float(x).as_integer_ratio())
+
+
+def difference(a: float, b: float) -> fmpq:
+    """Return a - b of finite floats as an exact rational."""
+    (p, q), (r, s) = a.as_integer_ratio(), b.as_integer_ratio()
+    # Denominators are powers of two: the larger is the common one.
+    return fmpq(p * (s // q) - r, s) if s > q else fmpq(p - r * (q // s), q)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,11 +59,15 @@ class Real:
 
     def times(self, factor: fmpq) -> Real:
         """Return the product with a rational."""
-        if factor == 1:
+        if factor is ONE or factor == 1:
             return self
         if factor == 0 or self.tail is None:
             return Real(self.exact * factor)
         return Real(self.exact * factor, self.tail * arb(factor), self.sign if factor > 0 else -self.sign)
+
+    def plus(self, exact: fmpq) -> Real:
+        """Return the sum with a rational."""
+        return self if exact is ZERO else Real(added(self.exact, exact), self.tail, self.sign)
 
     def decided(self) -> bool:
         """Whether the ball is narrow enough for every format."""
@@ -56,37 +80,48 @@ class Real:
 
     def triple(self) -> Triple:
         """Return (h, lo, hi) with the number in h + (lo, hi), or equal to h + lo where lo == hi."""
-        if self.tail is None:
-            return _exact_triple(self.exact)
-        if self.exact is ZERO:
-            return self._tail_triple(self.tail)
-        exact = arb(self.exact)
-        h = float(self.tail + exact)
-        if math.isinf(h):
-            return h, 0.0, 0.0
-        residual = exact - h
-        lo, hi = _outward(self.tail + residual)
-        # The tail's sign is a theorem even where its ball is too wide to show it.
-        if self.sign > 0 and lo <= float(residual):
-            lo = max(lo, _floor(self.exact - rational(h)))
-        if self.sign < 0 and hi >= float(residual):
-            hi = min(hi, -_floor(rational(h) - self.exact))
+        h, lo, hi = table([self])[:, 0].tolist()
         return h, lo, hi
 
-    def _tail_triple(self, tail: arb) -> Triple:
-        h = float(tail)
-        if math.isinf(h):
-            return h, 0.0, 0.0
-        lo, hi = _outward(tail - h)
-        return h, max(lo, -h) if self.sign > 0 else lo, min(hi, -h) if self.sign < 0 else hi
+
+Number = Real | float
+"""A real number, or an infinity or NaN as a float."""
 
 
-def _outward(ball: arb) -> tuple[float, float]:
-    """Return float64 bounds of a ball, one spacing wider than float()'s own rounding."""
-    return (
-        math.nextafter(float(ball.lower()), -math.inf),
-        math.nextafter(float(ball.upper()), math.inf),
-    )
+def table(numbers: Sequence[Number]) -> Float64:
+    """Return h, lo and hi of numbers, (3, n): all at once, which takes a third of the time of one by one."""
+    open_ = [n for n in numbers if isinstance(n, Real) and n.tail is not None]
+    if len(open_) == len(numbers):
+        return _open_triples(open_)
+    closed = [n for n in numbers if not isinstance(n, Real) or n.tail is None]
+    where = np.array([isinstance(n, Real) and n.tail is not None for n in numbers])
+    result = np.empty((3, len(numbers)))
+    result[:, where] = _open_triples(open_)
+    result[:, ~where] = np.array([_exact_triple(n.exact) if isinstance(n, Real) else (n, 0.0, 0.0) for n in closed]).T
+    return result
+
+
+def _open_triples(numbers: Sequence[Real]) -> Float64:
+    """Return the triples of numbers with a tail."""
+    exacts = [None if n.exact is ZERO else arb(n.exact) for n in numbers]
+    whole = [n.tail if e is None else n.tail + e for n, e in zip(numbers, exacts, strict=True)]
+    highs = list(map(float, whole))
+    ends = [-h if e is None else e - h for e, h in zip(exacts, highs, strict=True)]
+    rest = [n.tail + end for n, end in zip(numbers, ends, strict=True)]
+    # One spacing wider than float()'s own rounding.
+    lo = np.nextafter(list(map(float, map(arb.lower, rest))), -np.inf)
+    hi = np.nextafter(list(map(float, map(arb.upper, rest))), np.inf)
+    h, sign = np.array(highs), np.array([n.sign for n in numbers])
+    finite = np.isfinite(h)
+    # The tail's sign is a theorem even where its ball is too wide to show it.
+    end = np.array(list(map(float, ends)))
+    for k in np.flatnonzero(finite & (((sign > 0) & (lo <= end)) | ((sign < 0) & (hi >= end)))).tolist():
+        left = numbers[k].exact - rational(highs[k])
+        if sign[k] > 0:
+            lo[k] = max(lo[k], _floor(left))
+        else:
+            hi[k] = min(hi[k], -_floor(-left))
+    return np.stack([h, np.where(finite, lo, 0.0), np.where(finite, hi, 0.0)])
 
 
 def total(numbers: Iterable[Real]) -> Real:

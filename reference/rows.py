@@ -8,7 +8,7 @@ import numpy as np
 from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, TargetForm
+from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
 from lossconform.reference.formats import round_to
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
@@ -30,6 +30,9 @@ class Rows:
         self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
         self.clip = clip_range(case, policy)
         self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
+        self.single = self.index and not case.label_smoothing and not self.binary
+        self.log_target = case.target_form is TargetForm.LOG_DISTRIBUTION
+        self.unmasked = case.where is None
         self.everywhere = [True] * problem.x.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
@@ -37,33 +40,36 @@ class Rows:
         self.fixed = (problem.nan_rows | ~problem.kept).tolist()
         self.plain: list[bool] = np.all(np.isfinite(problem.x) & problem.where, axis=1).tolist()
         self.x = problem.x.tolist()
+        self.tops: list[int] = problem.x.argmax(axis=1).tolist()
         self.row_weight = _rationals(problem.row_weight)
         self.label_weight = _rationals(problem.label_weight)
         self.keep, self.share = (fmpq(f.numerator, f.denominator) for f in problem.smoothing)
 
     def row(self, i: int) -> Row:
         """Return row i."""
-        problem = self.problem
-        case = problem.case
+        # By position: by name it takes three times as long.
         row = Row(
-            x=self.x[i],
-            plain=self.plain[i],
-            where=self.everywhere if case.where is None else problem.where[i].tolist(),
-            t={},
-            b={},
-            weight=self.row_weight[i],
-            gathered=self.index,
-            policy=problem.policy,
-            clip=self.clip,
-            target_clip=self.target_clip,
+            self.x[i],
+            self.everywhere if self.unmasked else self.problem.where[i].tolist(),
+            self.plain[i],
+            {},
+            {},
+            self.row_weight[i],
+            self.tops[i],
+            self.index,
+            self.problem.policy,
+            self.clip,
+            self.target_clip,
         )
-        if case.loss in FUNCTIONS or problem.base is None:
+        if self.problem.base is None:
             return row
-        if case.target_form is TargetForm.LOG_DISTRIBUTION:
-            row.log_t = problem.base[i].tolist()
-        elif self.index and not case.label_smoothing and not self.binary:
-            weight = row.weight * self.label_weight[i]
-            if weight != 0:
+        if self.log_target:
+            row.log_t = self.problem.base[i].tolist()
+        elif self.single:
+            weight = row.weight
+            if self.label_weight[i] is not ONE:
+                weight *= self.label_weight[i]
+            if weight is ONE or weight != 0:
                 row.t[self._labels[i]] = weight
         else:
             self._weigh(i, row)
@@ -118,7 +124,9 @@ class Rows:
 
 
 def _rationals(weights: Array) -> list[fmpq]:
-    return [exactly(v) for v in weights.astype(np.float64).tolist()]
+    if (weights == 1).all():
+        return [ONE] * len(weights)
+    return [ONE if v == 1 else exactly(v) for v in weights.astype(np.float64).tolist()]
 
 
 def _bounds(case: Case, high: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,20 @@ from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Loss, Reduction, unrows
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import Result
-from lossconform.reference.fast_sums import BLOCK
 from lossconform.reference.formats import Float64, Format
 from lossconform.reference.losses import FAMILIES
-from lossconform.reference.pairs import sum_of
 from lossconform.reference.policy import Policy
+from lossconform.reference.reduction import ends_of_sum, quotient, scalar
 from lossconform.reference.rows import Rows
 
 DECIDE = ("correct rounding", "nothing")
 """What is asked of an enclosure: that it rounds to one number, or only that it is proven."""
+
+SIGHT = 16_384
+"""Numbers that are looked at in one go: six copies of them fit into a second-level cache."""
+
+LOGITS = 1 << 18
+"""Logits in a block: its copies stay in a cache, and dozens of them are little memory."""
 
 Tier = Callable[[Canonical, bool], Bounds | None]
 
@@ -94,14 +100,39 @@ def examine(
     if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
         counts.add("exact", n)
         return exact.evaluate(case, policy, gradient=gradient), counts
-    if gradient and (problem.kept & ~problem.nan_rows).any():
+    if gradient and case.cotangent is not None and (problem.kept & ~problem.nan_rows).any():
         problem.cotangent  # noqa: B018 - refuses a wrong shape
-    work = _Work(problem, gradient, decide == "correct rounding", counts)
-    tiers = FLOAT64 if case.dtype == "float64" and work.rounding else SMALL_FORMATS
+    rounding = decide == "correct rounding"
+    value, slope = _in_blocks(problem, gradient, rounding, counts)
+    return Result(_value(problem, value, rounding, counts), None if slope is None else _gradient(case, slope)), counts
+
+
+def _in_blocks(
+    problem: Canonical, gradient: bool, rounding: bool, counts: Counts
+) -> tuple[Enclosure, Enclosure | None]:
+    """Return the enclosures of all rows, block by block: a tier takes many times the memory of what it looks at."""
+    n, c = problem.x.shape
+    size = max(1, LOGITS // c)
+    if n <= size:
+        return _block(problem, gradient, rounding, counts)
+    value = np.empty((3, n, problem.entries))
+    slope = np.empty((3, n, c)) if gradient else None
+    for start in range(0, n, size):
+        rows = slice(start, start + size)
+        for whole, part in zip((value, slope), _block(take(problem, rows), gradient, rounding, counts), strict=True):
+            if whole is not None and part is not None:
+                whole[0, rows], whole[1, rows], whole[2, rows] = _parts(part)
+    return Enclosure(*value), None if slope is None else Enclosure(*slope)
+
+
+def _block(problem: Canonical, gradient: bool, rounding: bool, counts: Counts) -> tuple[Enclosure, Enclosure | None]:
+    work = _Work(problem, gradient, rounding, counts)
+    tiers = FLOAT64 if problem.case.dtype == "float64" and rounding else SMALL_FORMATS
     for name, tier in tiers.items():
         work.ask(name, tier)
     work.finish()
-    return Result(_value(work), _gradient(work) if gradient else None), counts
+    assert work.value is not None  # noqa: S101 - there are rows
+    return work.value, work.slope
 
 
 class _Work:
@@ -127,7 +158,7 @@ class _Work:
     def finish(self) -> None:
         """Let the exact tier decide the rest."""
         if self.left.size:
-            self._keep("exact", _exactly(take(self.problem, self.left), self.gradient), np.ones(len(self.left), bool))
+            self._keep("exact", exactly(take(self.problem, self.left), self.gradient), np.ones(len(self.left), bool))
 
     def _keep(self, name: str, bounds: Bounds, decided: Mask) -> None:
         self.counts.add(name, int(decided.sum()))
@@ -165,12 +196,12 @@ class _Work:
 def _one_number(part: Enclosure, fmt: Format) -> Mask:
     """Return the rows whose bounds all round to one number; NaN is none."""
     n, c = part.shape
-    one = np.empty(n, bool)
-    size = max(1, BLOCK // c)
-    for start in range(0, n, size):
-        rows = slice(start, start + size)
-        sure = decided_at_sight(part.h[rows], part.lo[rows], part.hi[rows], fmt)
-        one[rows] = sure.all() or sure.all(axis=1)
+    one = np.ones(n, bool)
+    size = max(1, SIGHT // c)
+    for start, first in product(range(0, n, size), range(0, c, SIGHT)):
+        rows, some = slice(start, start + size), slice(first, first + SIGHT)
+        sure = decided_at_sight(part.h[rows, some], part.lo[rows, some], part.hi[rows, some], fmt)
+        one[rows] &= sure.all() or sure.all(axis=1)
     left = np.flatnonzero(~one)
     if left.size:
         low, high = Enclosure(part.h[left], part.lo[left], part.hi[left]).rounded(fmt)
@@ -195,76 +226,69 @@ def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
             same: Mask = h + lo == h + hi
             return same
         size = np.abs(h)
-        wide = size * 2.0**-51
-        low, high = h + (lo - wide), h + (hi + wide)
-        scale = 2.0 ** (53 - fmt.precision) + 1
-        a, b = low * scale, high * scale
-        normal = (a - (a - low) == b - (b - high)) & (size >= 4 * fmt.tiny) & (size <= fmt.finite_max / 4)
+        high = size * 2.0**-51
+        low = lo - high
+        low += h
+        high += hi
+        high += h
+        normal: Mask = _head(low, fmt) == _head(high, fmt)
+        width = hi - lo
+        normal &= width <= size
+        if not (size.min() >= 4 * fmt.tiny and size.max() <= fmt.finite_max / 4):
+            normal &= (size >= 4 * fmt.tiny) & (size <= fmt.finite_max / 4)
+        if normal.all():
+            return normal
         anchor = 1.5 * 2.0**52 * fmt.smallest
         subnormal = ((low + anchor) - anchor == (high + anchor) - anchor) & (size <= fmt.tiny / 4)
-    result: Mask = (normal & (hi - lo <= size)) | (subnormal & (hi - lo <= fmt.tiny / 4))
-    return result
+    return normal | (subnormal & (width <= fmt.tiny / 4))
 
 
-def _exactly(problem: Canonical, gradient: bool) -> Bounds:
+def _head(x: Float64, fmt: Format) -> Float64:
+    """Return x rounded to as many bits as the format has, whatever its size (Veltkamp)."""
+    head = x * (2.0 ** (53 - fmt.precision) + 1)
+    head -= head - x
+    return head
+
+
+def exactly(problem: Canonical, gradient: bool) -> Bounds:
     """Return the exact tier's bounds on every row."""
     family = FAMILIES[problem.case.loss, problem.case.form]
     rows = Rows(problem)
     n = problem.x.shape[0]
     with exact._precision(exact.PRECISIONS[0]):
-        answers = [exact._row(rows, family, i, gradient) for i in range(n)]
-        value = exact.enclosure([v for values, _ in answers for v in values], (n, problem.entries))
-        slope = exact.enclosure([v for _, slopes in answers for v in slopes], problem.x.shape) if gradient else None
+        values, slope = exact.answers(rows, family, gradient)
+        value = exact.enclosure([v for row in values for v in row], (n, problem.entries))
     return Bounds(value, slope, np.ones(n, bool))
 
 
-def _value(work: _Work) -> Enclosure:
-    problem, case = work.problem, work.problem.case
-    assert work.value is not None  # noqa: S101 - there are rows
+def _value(problem: Canonical, value: Enclosure, rounding: bool, counts: Counts) -> Enclosure:
+    case = problem.case
     if case.reduction is Reduction.NONE:
         if not problem.wide:
-            return work.value.reshape(problem.value_shape)
-        return Enclosure(*(unrows(case, part) for part in (work.value.h, work.value.lo, work.value.hi)))
-    whole = _reduced(work.value, problem.denominator or Fraction(1))
+            return value.reshape(problem.value_shape)
+        return Enclosure(*(unrows(case, part) for part in _parts(value)))
+    whole = _reduced(value, problem.denominator or Fraction(1))
     if whole is not None:
         low, high = whole.rounded(case.format)
-        if not work.rounding or np.isnan(whole.h) or low == high:
+        if not rounding or np.isnan(whole.h) or low == high:
             return whole
-    work.counts.rows = {"exact": problem.x.shape[0]}
+    counts.rows = {"exact": problem.x.shape[0]}
     return exact.evaluate(case, problem.policy, gradient=False).value
 
 
-def _gradient(work: _Work) -> Enclosure:
-    assert work.slope is not None  # noqa: S101 - it was asked for
-    return Enclosure(*(unrows(work.problem.case, part) for part in (work.slope.h, work.slope.lo, work.slope.hi)))
+def _gradient(case: Case, slope: Enclosure) -> Enclosure:
+    if slope.shape == case.prediction.shape and case.class_axis == 1:
+        return slope
+    return Enclosure(*(unrows(case, part) for part in _parts(slope)))
 
 
 def _reduced(values: Enclosure, denominator: Fraction) -> Enclosure | None:
     """Return the sum of all values over the denominator; None where it is not for this arithmetic to say."""
     if np.isnan(values.h).any():
-        return _scalar(np.nan, 0.0, 0.0)
-    with np.errstate(all="ignore"):
-        s, low, high = (float(v[0]) for v in sum_of(*(part.reshape(1, -1) for part in _parts(values))))
-    if not np.isfinite([s, low, high]).all():
-        return None
-    try:
-        least, most = ((Fraction(s) + Fraction(v)) / denominator for v in (low, high))
-        h = float((least + most) / 2)
-    except OverflowError:
-        return None
-    below, above = _down(least - Fraction(h)), -_down(Fraction(h) - most)
-    return _scalar(h, below, above)
+        return scalar(np.nan)
+    ends = ends_of_sum(values)
+    return None if ends is None else quotient(*ends, denominator)
 
 
 def _parts(values: Enclosure) -> tuple[NDArray[np.float64], ...]:
     return values.h, values.lo, values.hi
-
-
-def _scalar(h: float, lo: float, hi: float) -> Enclosure:
-    return Enclosure(np.array(h), np.array(lo), np.array(hi))
-
-
-def _down(q: Fraction) -> float:
-    """Return the largest float64 at most q."""
-    x = float(q)
-    return x if Fraction(x) <= q else float(np.nextafter(x, -np.inf))

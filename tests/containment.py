@@ -30,10 +30,10 @@ def strays(outer: Enclosure, inner: Enclosure) -> Array:
 
 
 def disagree(mine: Enclosure, exact: Enclosure, fmt: Format) -> Array:
-    """Return where an enclosure is decided and rounds to something that the exact tier's does not."""
+    """Return where an enclosure is decided and rounds to something that nothing in the exact tier's does."""
     low, high = mine.rounded(fmt)
     least, most = exact.rounded(fmt)
-    return np.asarray((low == high) & (low != least) & (low != most))
+    return np.asarray((low == high) & ~((least <= low) & (low <= most)))
 
 
 def undecided(mine: Enclosure, fmt: Format) -> Array:
@@ -80,7 +80,7 @@ def _soft(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
 
 
 def _one_hot(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
-    return {"target": np.eye(x.shape[1])[y], "target_form": TargetForm.ONE_HOT}
+    return {"target": (np.arange(x.shape[1]) == y[:, None]).astype(np.float64), "target_form": TargetForm.ONE_HOT}
 
 
 def _smoothed(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:

@@ -10,13 +10,10 @@ from typing import Any
 from flint import fmpq
 
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import ZERO, Real
-
-Number = Real | float
-"""A real number, or an infinity or NaN as a float."""
+from lossconform.reference.real import ZERO, Number, Real
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Row:
     """One row: the prediction and the weights that the options come to.
 
@@ -26,12 +23,13 @@ class Row:
         plain: whether all do and no number is infinite or NaN.
         t: the weighted target of each class; of a binary loss the weight a of the positive term. Zeros left out.
         b: the weight of the negative term of a binary loss. Zeros left out.
-        log_t: the target as log-probabilities, for a KL divergence that is given them.
         weight: the row's own weight, already in t and b.
+        top: the first class with the largest number, in a plain row.
         gathered: whether the target is an index, so that classes with t = 0 are never multiplied.
         policy: what the mathematics leaves open.
         clip: the bounds that probabilities are clipped to, where the policy says so.
         target_clip: the bounds that target probabilities are clipped to.
+        log_t: the target as log-probabilities, for a KL divergence that is given them.
     """
 
     x: Sequence[float]
@@ -40,11 +38,12 @@ class Row:
     t: dict[int, fmpq]
     b: dict[int, fmpq]
     weight: fmpq
+    top: int
     gathered: bool
     policy: Policy
-    log_t: Sequence[float] | None = None
     clip: tuple[float, float] | None = None
     target_clip: tuple[float, float] | None = None
+    log_t: Sequence[float] | None = None
     parts: Any = None
     """What a family keeps between value and gradient of one row at one precision."""
 
