@@ -8,7 +8,7 @@ import numpy as np
 from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, TargetForm
+from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Form, Loss, TargetForm
 from lossconform.reference.formats import round_to
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
@@ -27,9 +27,11 @@ class Rows:
         self.problem = problem
         case, policy = problem.case, problem.policy
         self.index = case.target_form is TargetForm.INDEX
-        self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
+        self.binary = case.loss in BINARY
         self.clip = clip_range(case, policy)
         self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
+        self.gamma = rational(case.gamma)
+        self.alpha = None if case.alpha is None else rational(case.alpha)
         self.everywhere = [True] * problem.x.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
@@ -56,6 +58,8 @@ class Rows:
             policy=problem.policy,
             clip=self.clip,
             target_clip=self.target_clip,
+            gamma=self.gamma,
+            alpha=self.alpha,
         )
         if case.loss in FUNCTIONS or problem.base is None:
             return row

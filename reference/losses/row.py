@@ -32,6 +32,8 @@ class Row:
         policy: what the mathematics leaves open.
         clip: the bounds that probabilities are clipped to, where the policy says so.
         target_clip: the bounds that target probabilities are clipped to.
+        gamma: the exponent of a focal loss.
+        alpha: the weight of target 1 of a focal loss; None without one.
     """
 
     x: Sequence[float]
@@ -45,6 +47,8 @@ class Row:
     log_t: Sequence[float] | None = None
     clip: tuple[float, float] | None = None
     target_clip: tuple[float, float] | None = None
+    gamma: fmpq = ZERO
+    alpha: fmpq | None = None
     parts: Any = None
     """What a family keeps between value and gradient of one row at one precision."""
 
