@@ -14,7 +14,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.case import BINARY, ELEMENTWISE, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm, rows
+from lossconform.reference.case import (
+    BINARY,
+    ELEMENTWISE,
+    FUNCTIONS,
+    Array,
+    Case,
+    Form,
+    Loss,
+    Reduction,
+    TargetForm,
+    rows,
+)
 from lossconform.reference.formats import Float64
 from lossconform.reference.policy import Policy
 

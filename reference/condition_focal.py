@@ -12,6 +12,7 @@ import numpy as np
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form
 from lossconform.reference.formats import Float64
+from lossconform.reference.rows import clip_range
 
 LOG2 = np.log(2.0)
 LEAST = 1e-300
@@ -27,9 +28,7 @@ class Parts:
     size: Float64
 
     def __add__(self, other: Parts) -> Parts:
-        return Parts(
-            self.base + other.base, self.shift + other.shift, self.terms + other.terms, self.size + other.size
-        )
+        return Parts(self.base + other.base, self.shift + other.shift, self.terms + other.terms, self.size + other.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +115,8 @@ def _products(problem: Canonical, logits: bool) -> list[Product]:
 def _read(problem: Canonical, logits: bool) -> tuple[Float64, Float64, tuple[Float64, Float64]]:
     """Return p, 1 - p and the negative logarithms of both."""
     if not logits:
-        p = np.clip(np.where(np.isfinite(problem.x), problem.x, 0.5), 0.0, 1.0)
+        low, high = clip_range(problem.case, problem.policy) or (0.0, 1.0)
+        p = np.clip(np.where(np.isfinite(problem.x), problem.x, 0.5), low, high)
         return p, 1 - p, (-np.log(np.maximum(p, LEAST)), -np.log(np.maximum(1 - p, LEAST)))
     z = np.where(np.isfinite(problem.x), problem.x, 0.0)
     e = np.exp(-np.abs(z))

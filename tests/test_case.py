@@ -54,7 +54,11 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (BINARY, {"gamma": float("nan")}, "gamma: nan; expected a finite number of at least 0"),
     (BINARY, {"alpha": 1.5}, "alpha: 1.5; expected None or a number in [0, 1]"),
     (BINARY, {"alpha": float("nan")}, "alpha: nan; expected None or a number in [0, 1]"),
-    (BINARY, {"loss": Loss.FOCAL, "target_form": TargetForm.ONE_HOT}, "target_form: one_hot for focal; expected binary"),
+    (
+        BINARY,
+        {"loss": Loss.FOCAL, "target_form": TargetForm.ONE_HOT},
+        "target_form: one_hot for focal; expected binary",
+    ),
     (INDEX, {"class_weight": np.ones(2)}, "class_weight: shape (2,); expected (3,)"),
     (INDEX, {"class_weight": -np.ones(3)}, "class_weight: a negative value, NaN or infinity; expected finite"),
     (INDEX, {"class_weight": np.ones(3) * np.nan}, "class_weight: a negative value, NaN or infinity"),

@@ -199,8 +199,9 @@ FOCAL = [
     (Form.LOGITS,   0.0,        1.0,    {},                           {},                  LN2,         -0.5),
     (Form.LOGITS,   0.0,        1.0,    {"gamma": 1},                 {},                  LN2 / 2,     -(LN2 + 1) / 4),
     (Form.LOGITS,   0.0,        0.0,    {"gamma": 1},                 {},                  LN2 / 2,     (LN2 + 1) / 4),
-    (Form.LOGITS,   0.0,        1.0,    {"gamma": 1, "alpha": 0.25},  {},                  LN2 / 8,     -(LN2 + 1) / 16),
-    (Form.LOGITS,   0.0,        0.0,    {"gamma": 1, "alpha": 0.25},  {},                  LN2 * 3 / 8, (LN2 + 1) * 3 / 16),
+    (Form.LOGITS,   0.0,        1.0,    {"gamma": 1, "alpha": 0.5},   {},                  LN2 / 4,     -(LN2 + 1) / 8),
+    (Form.LOGITS,   0.0,        0.0,    {"gamma": 1, "alpha": 0.25},  {},
+     LN2 * 3 / 8, (LN2 + 1) * 3 / 16),
     (Form.LOGITS,   0.0,        0.0,    {"gamma": 0, "alpha": 0.25},  {},                  LN2 * 3 / 4, 3 / 8),
     # what cancels is exactly 0
     (Form.LOGITS,   0.0,        0.5,    {"gamma": 2.5},               {},                  LN2 / 2**2.5, 0),
@@ -225,6 +226,7 @@ FOCAL = [
     (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 LOGIT,               0,           0),
     (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 {**LOGIT, **STRICT}, NAN,         0),
     (Form.LOGITS,   -INF,       0.5,    {"gamma": 2},                 LOGIT,               INF,         -0.125),
+    (Form.LOGITS,   -INF,       0.5,    {"gamma": 2},                 {**LOGIT, **STRICT}, NAN,         -0.125),
     (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 TERMS,               INF,         -0.25),
     (Form.LOGITS,   NAN,        1.0,    {"gamma": 2},                 {},                  NAN,         NAN),
     # probabilities of 0 and 1
@@ -245,16 +247,15 @@ FOCAL = [
      -math.log(1e-7), 2 * math.log(1e-7)),
     (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 BOTH,
      -math.log(1e-7) * (1 - 1e-7) ** 2, 0),
-    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 CLAMPED,             100,         -200 - 1 / FLOOR),
+    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 CLAMPED,
+     100, -200 - 1 / FLOOR),
     (PROBABILITIES, 0.0,        0.5,    {"gamma": 2},                 {**CLIPPED, **LOGIT},
      -math.log(1e-7) / 8 - math.log(1 - 1e-7) / 8, NAN),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("form", "x", "t", "options", "policies", "value", "gradient"), FOCAL, ids=names)
-def test_focal(
-    form: Form, x: float, t: float, options: Any, policies: Any, value: float, gradient: float
-) -> None:
+def test_focal(form: Form, x: float, t: float, options: Any, policies: Any, value: float, gradient: float) -> None:
     check(soft(Loss.FOCAL, form, [x], [t], TargetForm.BINARY).replace(**options), policies, value, gradient)
 
 

@@ -9,11 +9,11 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from lossconform.adapters.contract import Contract, used_options
 from lossconform.checks.check import Check
 from lossconform.reference.canonical import canonical
-from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
-TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "label_smoothing", "ignore_index")
+TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "alpha", "label_smoothing", "ignore_index")
 
 ALIAS = 156
 """A label that eight bits cannot tell from -100, which is what most ignore."""
@@ -184,7 +184,7 @@ CHECKS = (
         group="options",
         question="Is the class axis of an array of three axes where it should be?",
         applies=lambda contract: (
-            bool(class_axes(contract)) and contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID)
+            bool(class_axes(contract)) and contract.loss not in BINARY and contract.loss is not Loss.LOG_SIGMOID
         ),
         cases=lambda contract, dtype: tuple(_three_axes(contract, dtype, axis) for axis in class_axes(contract)),
         gradient=True,
@@ -192,6 +192,8 @@ CHECKS = (
     option_check("class_weight", "options", "class-weight", "Does each class's weight multiply its terms?"),
     option_check("pos_weight", "options", "pos-weight", "Does pos_weight multiply the positive term alone?"),
     option_check("label_smoothing", "options", "label-smoothing", "Does label smoothing move mass to every class?"),
+    option_check("gamma", "options", "gamma", "Does gamma raise 1 - p_t to a power?"),
+    option_check("alpha", "options", "alpha", "Does alpha weight target 1, and 1 - alpha target 0?"),
     option_check("sample_weight", "options", "sample-weight", "Does each sample's weight multiply its loss?"),
     Check(
         id="options-together",

@@ -1,8 +1,8 @@
 """What the loss of a focal element is made of: its weights, its two sides, and the factor of a fractional target.
 
 For targets 0 and 1, and where a fractional target means its two terms, the loss is a f(-z) + b f(z) with
-f(x) = sigmoid(x)^gamma softplus(x). Elsewhere a fractional target t is mixed: w m^gamma c, where m = 1 - p_t is what the
-policy says and c is the binary cross-entropy.
+f(x) = sigmoid(x)^gamma softplus(x). Elsewhere a fractional target t is mixed: w m^gamma c, where m = 1 - p_t is what
+the policy says and c is the binary cross-entropy.
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ def at_the_end(row: Row, e: Element, positive: bool) -> tuple[fmpq, fmpq, fmpq]:
 
 def impossible(row: Row, e: Element, positive: bool) -> Number:
     """Return the loss where one class, the positive one if asked, has probability 0 and an infinite logarithm."""
+    nan = row.policy.zero_times_infinity == "nan"
     _, weight, m = at_the_end(row, e, positive)
-    if weight != 0 and m != 0:
-        return INF
-    return NAN if row.policy.zero_times_infinity == "nan" else Real(ZERO)
+    if weight == 0 or m == 0:
+        return NAN if nan else Real(ZERO)
+    # For `logit` the logit of p_t is 0 times infinity.
+    return NAN if nan and e.mixed and row.policy.focal_target == "logit" and e.t == HALF else INF
