@@ -134,6 +134,7 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "soft target": _soft,
     "masked logits": lambda case: bool(np.isneginf(case.prediction.astype(np.float64)).any()),
     "large logits": lambda case: _range(case) >= 8,
+    "logits beyond 2": lambda case: _range(case) >= 2,
     "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
     "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
     "logit flushed to 0": _logit_flushed,
