@@ -15,7 +15,17 @@ from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
-    {"class_weight", "pos_weight", "sample_weight", "ignore_index", "where", "label_smoothing", "class_axis"}
+    {
+        "class_weight",
+        "pos_weight",
+        "sample_weight",
+        "ignore_index",
+        "where",
+        "label_smoothing",
+        "gamma",
+        "alpha",
+        "class_axis",
+    }
 )
 """The options of a case that a loss function may take; see `lossconform.reference.case.Case`."""
 
@@ -116,9 +126,9 @@ class Contract:
 
 def used_options(case: Case) -> list[str]:
     """Return the options a case makes use of, other than where its class axis is."""
-    arrays = ("class_weight", "pos_weight", "sample_weight", "ignore_index", "where")
-    used = [name for name in arrays if getattr(case, name) is not None]
-    return [*used, "label_smoothing"] if case.label_smoothing else used
+    optional = ("class_weight", "pos_weight", "sample_weight", "ignore_index", "where", "alpha")
+    used = [name for name in optional if getattr(case, name) is not None]
+    return [*used, *(name for name in ("label_smoothing", "gamma") if getattr(case, name))]
 
 
 def unsupported(contract: Contract, case: Case) -> str | None:

@@ -46,6 +46,7 @@ class Signature:
         default_axis: the class axis where none is given: 'last', 'all' (so it is always given), or 'none' for a
             function without an axis argument that works element by element. 'fixed' is the last axis and no other.
         where: whether it takes a mask of classes.
+        focal: whether it takes gamma and alpha.
         policies: each policy with its value and the section that states it; None where that is measured.
     """
 
@@ -57,12 +58,13 @@ class Signature:
     form: Form = Form.LOGITS
     default_axis: str = "last"
     where: bool = True
+    focal: bool = False
     policies: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: MappingProxyType({}))
 
     def contract(self) -> Contract:
         """Return what the documentation promises."""
         axis = self.default_axis in ("last", "all")
-        options = {"class_axis": axis, "where": self.where}
+        options = {"class_axis": axis, "where": self.where, "gamma": self.focal, "alpha": self.focal}
         return Contract(
             loss=self.loss,
             source=documentation(self.name, "description"),
@@ -96,6 +98,11 @@ class Signature:
             arguments["axis"] = -1 if last else case.class_axis
         if case.where is not None:
             arguments["where"] = case.where
+        if self.focal:
+            # Its own default is 2.
+            arguments["gamma"] = case.gamma
+            if case.alpha is not None:
+                arguments["alpha"] = case.alpha
         return Call(self.name, arguments, self.prediction)
 
     def function(self) -> LossFunction:
@@ -152,6 +159,18 @@ SIGNATURES = (
         default_axis="none",
         where=False,
         policies={"class_axis_reduction": ("none", "Returns"), "zero_times_infinity": ("nan", None)},
+    ),
+    Signature(
+        name="optax.sigmoid_focal_loss",
+        loss=Loss.FOCAL,
+        prediction="logits",
+        target="labels",
+        targets=(TargetForm.BINARY,),
+        default_axis="none",
+        where=False,
+        focal=True,
+        # The text says that labels may be continuous, and p_t of 0 and 1 only.
+        policies={"focal_target": ("arithmetic", None), "zero_times_infinity": ("nan", None)},
     ),
     Signature(
         name="optax.losses.kl_divergence",

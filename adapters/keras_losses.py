@@ -160,6 +160,11 @@ class Signature:
             settings["from_logits"] = True
         if case.label_smoothing:
             settings["label_smoothing"] = case.label_smoothing
+        if case.loss is Loss.FOCAL:
+            # Its own default is 2; without apply_class_balancing alpha counts for nothing.
+            settings["gamma"] = case.gamma
+        if case.alpha is not None:
+            settings |= {"apply_class_balancing": True, "alpha": case.alpha}
         if case.ignore_index is not None:
             settings["ignore_class"] = case.ignore_index
         if case.class_axis != case.prediction.ndim - 1:
@@ -240,6 +245,22 @@ SIGNATURES = (
         options={"label_smoothing": "label_smoothing"},
         policies={
             "class_axis_reduction": ("mean", "axis"),
+            "zero_times_infinity": ("nan", None),
+            **RANGE,
+        },
+        class_policies=MEAN,
+        measured={"torch": {"probability_range": Clause("clipped_and_log_clamped")}},
+    ),
+    Signature(
+        class_name="BinaryFocalCrossentropy",
+        function_name="binary_focal_crossentropy",
+        loss=Loss.FOCAL,
+        targets=(TargetForm.BINARY,),
+        options={"label_smoothing": "label_smoothing", "gamma": "gamma", "alpha": "alpha"},
+        policies={
+            "class_axis_reduction": ("mean", "axis"),
+            "focal_target": ("arithmetic", None),
+            "focal_range": ("as_given", None),
             "zero_times_infinity": ("nan", None),
             **RANGE,
         },

@@ -41,8 +41,8 @@ class Statement(TypedDict, total=False):
             argument `form` has for each: {"logits": True, "probabilities": False}.
         targets: 'index', 'one_hot', 'distribution', 'binary', 'log_distribution'; a mapping as for `forms`.
         reductions: 'none', 'sum', 'mean', 'batch_mean', 'weighted_mean'; a mapping as for `forms`.
-        options: those of class_weight, pos_weight, sample_weight, ignore_index, where, label_smoothing and class_axis
-            that it takes; with `like`, those of its options that this loss has too, by default all.
+        options: those of class_weight, pos_weight, sample_weight, ignore_index, where, label_smoothing, gamma, alpha
+            and class_axis that it takes; with `like`, those of its options that this loss has too, by default all.
         arguments: without `like`: the names of the arguments for prediction, target, options, form, target_form and
             reduction, where they are called otherwise. `form` and `reduction` are passed where there are several to
             choose from, `target_form` where a mapping says what to pass.

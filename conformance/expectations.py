@@ -102,6 +102,17 @@ def _perfect(case: Case) -> bool:
     return bool((np.isin(p, (0.0, 1.0)) & (p == case.target.astype(np.float64))).any())
 
 
+def _factor_of_zero(case: Case) -> bool:
+    """Whether the factor 1 - p_t of a focal loss is 0 to within rounding."""
+    if case.loss is not Loss.FOCAL or case.target is None:
+        return False
+    x, t = case.prediction.astype(np.float64), case.target.astype(np.float64)
+    t = t * (1 - case.label_smoothing) + case.label_smoothing / 2
+    with np.errstate(over="ignore"):
+        p = 1 / (1 + np.exp(-x)) if case.form is Form.LOGITS else x
+    return bool((t * (1 - p) + (1 - t) * p <= 2 * case.format.unit_roundoff).any())
+
+
 def _ignored_nonfinite(case: Case) -> bool:
     """Whether a row that is ignored holds NaN or an infinity."""
     if case.target_form is not TargetForm.INDEX or case.target is None or case.ignore_index is None:
@@ -123,6 +134,7 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "soft target": _soft,
     "masked logits": lambda case: bool(np.isneginf(case.prediction.astype(np.float64)).any()),
     "large logits": lambda case: _range(case) >= 8,
+    "logits beyond 2": lambda case: _range(case) >= 2,
     "subnormal logits": lambda case: 0 < _range(case) < 2 * case.format.tiny,
     "huge logits": lambda case: _range(case) >= case.format.finite_max / 2**10,
     "logit flushed to 0": _logit_flushed,
@@ -132,6 +144,8 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "non-finite ignored row": _ignored_nonfinite,
     "label from -C to -1": _wrapped,
     "perfect probability": _perfect,
+    "gamma below 1": lambda case: case.loss is Loss.FOCAL and case.gamma < 1,
+    "focal factor rounds to 0": _factor_of_zero,
     "many classes": lambda case: case.classes >= 100,
     "sample weight and ignore index": lambda case: case.sample_weight is not None and case.ignore_index is not None,
     "reduced": lambda case: case.reduction is not Reduction.NONE,

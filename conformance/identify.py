@@ -25,11 +25,13 @@ def identified(framework: Framework, function: LossFunction, profile: Profile) -
 
     A policy that no case tells, or under no value of which all answers are right, stays as it was: its check says so.
     """
-    asked = [c for c in CHECKS.values() if c.policy in function.open and c.applies(function.contract)]
+    asked = [c for c in CHECKS.values() if c.policy in function.open]
     for _ in range(ROUNDS):
         before = function.contract.policy()
         for check in asked:
-            function = _with(framework, function, check, profile)
+            # Whether one applies may be known only once another policy is.
+            if check.applies(function.contract):
+                function = _with(framework, function, check, profile)
         if function.contract.policy() == before:
             break
     return function

@@ -24,6 +24,8 @@ from lossconform.reference.policy import Policy
 BARS: dict[tuple[Loss, Form], Grade] = {
     # x - x t + log1p(exp(-|x|)), which TensorFlow documents, undoes the shift for fractional targets.
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): Grade.BACKWARD_STABLE,
+    # Its logarithm is that binary cross-entropy.
+    (Loss.FOCAL, Form.LOGITS): Grade.BACKWARD_STABLE,
 }
 """The worst grade that still passes an accuracy check, where it is not shift-stable."""
 

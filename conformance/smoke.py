@@ -30,7 +30,7 @@ SLACK = 8
 allows, 4, for each of two rows. In bfloat16 that is still less than a gradient of the wrong sign is away."""
 
 MODERATE = next(regime for regime in ALL if regime.id == "moderate")
-OPEN = ("mean_denominator", "class_axis_reduction", "probability_sum")
+OPEN = ("mean_denominator", "class_axis_reduction", "probability_sum", "focal_target")
 """The policies that tell on moderate cases: any value of them will do."""
 
 

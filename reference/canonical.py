@@ -14,19 +14,32 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.case import ELEMENTWISE, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm, rows
+from lossconform.reference.case import (
+    BINARY,
+    ELEMENTWISE,
+    FUNCTIONS,
+    Array,
+    Case,
+    Form,
+    Loss,
+    Reduction,
+    TargetForm,
+    rows,
+)
 from lossconform.reference.formats import Float64
 from lossconform.reference.policy import Policy
 
 WITH_TARGET = frozenset(Loss) - FUNCTIONS
 
 TAKEN_BY: dict[str, frozenset[Loss]] = {
-    "class_weight": frozenset({Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY}),
+    "class_weight": BINARY | {Loss.SOFTMAX_CROSS_ENTROPY},
     "pos_weight": frozenset({Loss.BINARY_CROSS_ENTROPY}),
     "sample_weight": WITH_TARGET,
-    "label_smoothing": frozenset({Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY}),
+    "label_smoothing": BINARY | {Loss.SOFTMAX_CROSS_ENTROPY},
+    "gamma": frozenset({Loss.FOCAL}),
+    "alpha": frozenset({Loss.FOCAL}),
     "ignore_index": WITH_TARGET,
-    "where": frozenset(Loss) - {Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID},
+    "where": frozenset(Loss) - BINARY - {Loss.LOG_SIGMOID},
 }
 """Which losses an option means something for; others are refused."""
 
@@ -117,7 +130,7 @@ class Canonical:
     def smoothing(self) -> tuple[Fraction, Fraction]:
         """What a target is multiplied by, and what every class then gets: t = keep · base + share."""
         eps = Fraction(self.case.label_smoothing)
-        if self.case.loss is Loss.BINARY_CROSS_ENTROPY:
+        if self.case.loss in BINARY:
             return 1 - eps, eps / 2
         k = self.x.shape[1]
         if self.policy.smoothing == "other_classes" and k > 1:
@@ -192,7 +205,8 @@ def canonical(case: Case, policy: Policy) -> Canonical:
 def _refuse_what_means_nothing(case: Case) -> None:
     for name, losses in TAKEN_BY.items():
         given = getattr(case, name)
-        if given is not None and (name != "label_smoothing" or given != 0) and case.loss not in losses:
+        unused = given is None or (name in ("label_smoothing", "gamma") and given == 0)
+        if not unused and case.loss not in losses:
             raise ValueError(f"{name}: given for {case.loss}; expected one of {', '.join(sorted(losses))}")
     if case.ignore_index is not None and case.target_form is not TargetForm.INDEX:
         raise ValueError(f"ignore_index: given with a target of form {case.target_form}; expected an index target")

@@ -28,6 +28,7 @@ class Loss(StrEnum):
     ENTROPY = "entropy"
     SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
     BINARY_CROSS_ENTROPY = "binary_cross_entropy"
+    FOCAL = "focal"
     KL_DIVERGENCE = "kl_divergence"
 
 
@@ -63,7 +64,10 @@ class Reduction(StrEnum):
 FUNCTIONS = frozenset({Loss.LOG_SUM_EXP, Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LOG_SIGMOID, Loss.ENTROPY})
 """Losses without a target."""
 
-ELEMENTWISE = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE})
+BINARY = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.FOCAL})
+"""Losses of a target in [0, 1] for each element, with a positive and a negative term."""
+
+ELEMENTWISE = BINARY | {Loss.KL_DIVERGENCE}
 """Losses with one term an element, before the class axis is reduced."""
 
 ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent")
@@ -92,6 +96,8 @@ class Case:
         where: boolean, the prediction's shape: classes that are False take no part. They have probability 0, so a
             target on one makes a softmax cross-entropy infinite; in a KL divergence they are left out of the sum.
         label_smoothing: in [0, 1].
+        gamma: of a focal loss, the exponent of (1 - p_t), finite and nonnegative; 0 is binary cross-entropy.
+        alpha: of a focal loss, the weight of target 1 in [0, 1], where target 0 has 1 - alpha; None for no weights.
         reduction: over everything but the class axis.
         cotangent: the upstream gradient, in the shape of the loss function's value; None is all ones.
     """
@@ -108,6 +114,8 @@ class Case:
     ignore_index: int | None = None
     where: Array | None = None
     label_smoothing: float = 0.0
+    gamma: float = 0.0
+    alpha: float | None = None
     reduction: Reduction = Reduction.NONE
     cotangent: Array | None = None
 
@@ -189,6 +197,10 @@ def validate(case: Case) -> None:
         raise _fail("prediction", f"shape {prediction.shape} has no classes", "at least one class")
     if not 0 <= case.label_smoothing <= 1:
         raise _fail("label_smoothing", repr(case.label_smoothing), "a number in [0, 1]")
+    if not 0 <= case.gamma < float("inf"):
+        raise _fail("gamma", repr(case.gamma), "a finite number of at least 0")
+    if case.alpha is not None and not 0 <= case.alpha <= 1:
+        raise _fail("alpha", repr(case.alpha), "None or a number in [0, 1]")
     _validate_target(case)
     for name, shape in (
         ("class_weight", (case.classes,)),
@@ -212,12 +224,14 @@ def _validate_target(case: Case) -> None:
     if target is None:
         raise _fail("target", "none", f"a target of form {form}")
     index = form is TargetForm.INDEX
-    for form_of_one, loss in (
-        (TargetForm.BINARY, Loss.BINARY_CROSS_ENTROPY),
-        (TargetForm.LOG_DISTRIBUTION, Loss.KL_DIVERGENCE),
+    for form_of_some, losses in (
+        (TargetForm.BINARY, BINARY),
+        (TargetForm.LOG_DISTRIBUTION, frozenset({Loss.KL_DIVERGENCE})),
     ):
-        if form is form_of_one and case.loss is not loss:
-            raise _fail("target_form", f"{form} for {case.loss}", f"{loss} with that form")
+        if form is form_of_some and case.loss not in losses:
+            raise _fail("target_form", f"{form} for {case.loss}", f"{' or '.join(sorted(losses))} with that form")
+    if case.loss is Loss.FOCAL and form is not TargetForm.BINARY:
+        raise _fail("target_form", f"{form} for {case.loss}", "binary")
     if form is TargetForm.NONE:
         raise _fail("target_form", "none, and a target is given", "the form of the target")
     expected = case.batch_shape if index else case.prediction.shape

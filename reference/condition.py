@@ -13,6 +13,7 @@ import numpy as np
 
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import ELEMENTWISE, Form, Loss, Reduction, TargetForm, unrows
+from lossconform.reference.condition_focal import focal_parts
 from lossconform.reference.formats import Float64
 from lossconform.reference.grades import FACTOR, Condition, accumulator_roundoff
 from lossconform.reference.rows import clip_range
@@ -233,6 +234,13 @@ def _binary_probabilities(problem: Canonical, factor: Float64) -> Pair:
     return _over_classes(problem, value), Terms(factor * slope, 0 * slope, factor * slope, 2, factor * slope)
 
 
+def _focal(problem: Canonical, factor: Float64) -> Pair:
+    value, slope = focal_parts(problem)
+    value_terms = Terms(value.base, value.shift, value.terms, 2, value.size)
+    gradient = Terms(factor * slope.base, factor * slope.shift, factor * slope.terms, 2, factor * slope.size)
+    return _over_classes(problem, value_terms), gradient
+
+
 def _divergence(problem: Canonical, factor: Float64) -> Pair:
     t, w = problem.float_target(), problem.weights() * problem.where
     x = np.where(np.isfinite(problem.x), problem.x, 0.0)
@@ -259,6 +267,8 @@ CONDITIONS: dict[tuple[Loss, Form], Callable[[Canonical, Float64], Pair]] = {
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _likelihood,
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _binary_logits,
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _binary_probabilities,
+    (Loss.FOCAL, Form.LOGITS): _focal,
+    (Loss.FOCAL, Form.PROBABILITIES): _focal,
     (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): _divergence,
     (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _divergence,
 }

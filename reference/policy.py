@@ -62,6 +62,16 @@ CHOICES: dict[str, dict[str, str]] = {
         "zero": "a class with target 0, or weight 0, contributes 0, whatever its log-probability",
         "nan": "0 · inf is NaN: a class with target 0 and an infinite logarithm contributes NaN",
     },
+    "focal_target": {
+        "arithmetic": "p_t = t p + (1 - t)(1 - p), also for a fractional target t, whose loss is that of its p_t",
+        "geometric": "-log p_t is the binary cross-entropy of t: p_t = p^t (1 - p)^(1 - t)",
+        "logit": "p_t = sigmoid((2t - 1) z), for a logit z",
+        "terms": "the losses of targets 1 and 0, each with its own p_t, are weighted with t and 1 - t",
+    },
+    "focal_range": {
+        "as_given": "where probabilities are clipped, the factor (1 - p_t)^gamma is still that of those given",
+        "clipped": "the factor (1 - p_t)^gamma is that of the clipped probabilities",
+    },
     "target_sum": {
         "as_given": "the gradient is (sum of the target) p - t, the derivative of the value",
         "assumed_one": "the gradient is p - t, times the row's weight, whatever the target sums to",
@@ -103,6 +113,8 @@ class Policy:
     probability_sum: str = "as_given"
     target_range: str = "as_given"
     zero_times_infinity: str = "zero"
+    focal_target: str = "arithmetic"
+    focal_range: str = "as_given"
     target_sum: str = "as_given"
     infinite_logit: str = "nan"
     negative_label: str = "refused"

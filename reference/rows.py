@@ -8,7 +8,7 @@ import numpy as np
 from flint import fmpq
 
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
+from lossconform.reference.case import BINARY, Array, Case, Form, Loss, TargetForm
 from lossconform.reference.formats import round_to
 from lossconform.reference.losses.row import Row
 from lossconform.reference.policy import Policy
@@ -27,12 +27,14 @@ class Rows:
         self.problem = problem
         case, policy = problem.case, problem.policy
         self.index = case.target_form is TargetForm.INDEX
-        self.binary = case.loss is Loss.BINARY_CROSS_ENTROPY
+        self.binary = case.loss in BINARY
         self.clip = clip_range(case, policy)
         self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
         self.single = self.index and not case.label_smoothing and not self.binary
         self.log_target = case.target_form is TargetForm.LOG_DISTRIBUTION
         self.unmasked = case.where is None
+        self.gamma = rational(case.gamma)
+        self.alpha = None if case.alpha is None else rational(case.alpha)
         self.everywhere = [True] * problem.x.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
@@ -60,6 +62,8 @@ class Rows:
             self.problem.policy,
             self.clip,
             self.target_clip,
+            gamma=self.gamma,
+            alpha=self.alpha,
         )
         if self.problem.base is None:
             return row

@@ -17,6 +17,7 @@ from lossconform.reference.policy import CHOICES, Policy
 Fill = Callable[[Generator, tuple[int, ...], Format], Array]
 SHAPES = ((1, 1), (1, 2), (2, 3), (3, 4), (2, 5))
 CE, BCE, KL = Loss.SOFTMAX_CROSS_ENTROPY, Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE
+FOCAL = Loss.FOCAL
 
 
 def _normal(g: Generator, shape: tuple[int, ...], fmt: Format) -> Array:
@@ -98,6 +99,7 @@ TARGETS = {
     CE: (TargetForm.INDEX, TargetForm.ONE_HOT, TargetForm.DISTRIBUTION),
     BCE: (TargetForm.BINARY, TargetForm.DISTRIBUTION, TargetForm.ONE_HOT),
     KL: (TargetForm.DISTRIBUTION, TargetForm.LOG_DISTRIBUTION),
+    FOCAL: (TargetForm.BINARY,),
 }
 POLICIES: dict[Loss, dict[str, Sequence[str]]] = {
     CE: {
@@ -108,6 +110,11 @@ POLICIES: dict[Loss, dict[str, Sequence[str]]] = {
         "label_too_large": ("nan", "zero", "clamped"),
     },
     BCE: {"class_axis_reduction": ("none", "sum", "mean")},
+    FOCAL: {
+        "class_axis_reduction": ("none", "sum", "mean"),
+        "focal_target": tuple(CHOICES["focal_target"]),
+        "focal_range": tuple(CHOICES["focal_range"]),
+    },
     KL: {"class_axis_reduction": ("none", "sum", "mean"), "target_range": ("as_given", "clipped_in_dtype")},
 }
 
@@ -151,18 +158,21 @@ def _options(draw: DrawFn, g: Generator, loss: Loss, form: Form, target: TargetF
     coin = st.integers(0, 2).map(lambda k: k == 2)
     if loss not in FUNCTIONS and draw(coin):
         case["sample_weight"] = _weights(g, batch)
-    if loss in (CE, BCE):
+    if loss in (CE, BCE, FOCAL):
         if draw(coin):
             case["class_weight"] = _weights(g, (shape[axis],))
         if draw(coin):
             case["label_smoothing"] = draw(st.sampled_from([0.1, 0.5, 1.0]))
+    if loss is FOCAL:
+        case["gamma"] = draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, 2.5, 10.0]))
+        case["alpha"] = draw(st.sampled_from([None, 0.0, 0.25, 1.0]))
     if loss is BCE and draw(coin):
         case["pos_weight"] = _weights(g, (shape[axis],))
     if target is TargetForm.INDEX:
         case["ignore_index"] = draw(st.sampled_from([None, -100, 0]))
         if case["ignore_index"] is not None:
             case["target"] = np.where(g.random(batch) < 0.4, case["ignore_index"], case["target"])
-    masks = form is Form.LOGITS and loss not in (BCE, Loss.LOG_SIGMOID)
+    masks = form is Form.LOGITS and loss not in (BCE, FOCAL, Loss.LOG_SIGMOID)
     if (masks or loss is KL) and draw(coin):
         where = g.random(shape) < 0.7
         np.moveaxis(where, axis, 0)[0] = True
@@ -180,7 +190,7 @@ def questions(draw: DrawFn, loss: Loss, form: Form) -> tuple[Case, Policy]:
         shape, axis = (2, 3, 2), draw(st.integers(0, 2))
     fills = FILLS[form]
     x = fills[draw(st.sampled_from(sorted(fills)))](g, shape, fmt)
-    if loss in (BCE, Loss.LOG_SIGMOID):
+    if loss in (BCE, FOCAL, Loss.LOG_SIGMOID):
         x = np.where(np.isfinite(x), x, 1.0)
     target = draw(st.sampled_from(TARGETS[loss])) if loss in TARGETS else TargetForm.NONE
     fields: dict[str, Any] = {
@@ -197,7 +207,8 @@ def questions(draw: DrawFn, loss: Loss, form: Form) -> tuple[Case, Policy]:
             fields["target"] = fields["target"].astype(dtype_of(fmt.name))
     _options(draw, g, loss, form, target, fields)
     policy = _policy(draw, loss, form)
-    if "log_clamped" in policy.probability_range:  # its slope at 0 and 1 is in the table of special values
+    # Their slopes at 0 and 1 are in the table of special values.
+    if "log_clamped" in policy.probability_range or (loss is FOCAL and form is Form.PROBABILITIES):
         x = np.where((x == 0) | (x == 1), 0.75, x).astype(dtype_of(fmt.name))
         fields["prediction"] = np.where((x == 0) | (x == 1), x.dtype.type(0.75), x)
     if draw(st.booleans()):
@@ -207,7 +218,7 @@ def questions(draw: DrawFn, loss: Loss, form: Form) -> tuple[Case, Policy]:
 
 def _cotangent(g: Generator, case: Case, policy: Policy) -> Array:
     wide = case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LOG_SIGMOID)
-    if case.loss in (BCE, KL):
+    if case.loss in (BCE, KL, FOCAL):
         wide = policy.class_axis_reduction == "none"
     shape = case.prediction.shape if wide else case.batch_shape
     return np.asarray(g.choice([1.0, 0.0, -2.0, 0.3], () if case.reduction is not Reduction.NONE else shape))

@@ -54,6 +54,11 @@ class Dual:
         """Return the logarithm: log a + (b / a)·eps."""
         return Dual(mp.log(self.a), _scaled(self.b, 1 / self.a))
 
+    def power(self, exponent: Any) -> Dual:
+        """Return a power: a^n (1 + n b / a·eps)."""
+        slope = exponent * mp.power(self.a, exponent - 1) if exponent else mpf(0)
+        return Dual(mp.power(self.a, exponent), _scaled(self.b, slope))
+
     def times(self, factor: Any) -> Dual:
         """Return the product with a constant."""
         return Dual(self.a * factor, _scaled(self.b, factor))

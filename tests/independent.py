@@ -94,7 +94,7 @@ class Reader:
     def target(self, row: Index, j: int) -> Any:
         """The smoothed target of one class."""
         base, eps = self.base(row, j), number(self.case.label_smoothing)
-        if self.case.loss is Loss.BINARY_CROSS_ENTROPY:
+        if self.case.loss in (Loss.BINARY_CROSS_ENTROPY, Loss.FOCAL):
             return base * (1 - eps) + (eps / 2)
         if self.policy.smoothing == "all_classes" or self.c == 1:
             return base * (1 - eps) + eps / self.c
@@ -220,6 +220,41 @@ def binary(reader: Reader, row: Index, j: int) -> Dual:
     return result
 
 
+def focal(reader: Reader, row: Index, j: int) -> Dual:
+    """-w alpha_t (1 - p_t)^gamma log p_t for one element, for each reading of a fractional target."""
+    case, x, one = reader.case, reader.x(row, j), constant(1)
+    t, rule = reader.target(row, j), reader.policy.focal_target
+    gamma = number(case.gamma)
+    positive, negative = (mpf(1), mpf(1)) if case.alpha is None else (number(case.alpha), 1 - number(case.alpha))
+    weight = reader.class_weight(row, j)
+    if weight == 0:
+        return constant(0)
+    if case.form is Form.LOGITS:
+        e = x.times(-1).exp()
+        p, q = one / (one + e), e / (one + e)
+        known = p, q
+    else:
+        known = clip(x, probability_limits(reader)), one - clip(x, probability_limits(reader))
+        p, q = known if reader.policy.focal_range == "clipped" else (x, one - x)
+    clamped = case.form is Form.PROBABILITIES and "log_clamped" in reader.policy.probability_range
+    ratio = known[0].a * known[1].a / max(known[0].a * known[1].a, DIVISOR) if clamped else mpf(1)
+    logs = [negative_log(v) for v in known]
+    if clamped:
+        logs = [Dual(min(v.a, mpf(100)), {key: slope * ratio for key, slope in v.b.items()}) for v in logs]
+    if rule == "terms" or t in (0, 1):
+        terms = [(t * positive, q, logs[0]), ((1 - t) * negative, p, logs[1])]
+        return total([(m.power(gamma) * v).times(w * weight) for w, m, v in terms if w != 0])
+    c = logs[0].times(t) + logs[1].times(1 - t)
+    if rule == "arithmetic":
+        m = q.times(t) + p.times(1 - t)
+    elif rule == "geometric":
+        m = one - c.times(-1).exp()
+    else:
+        odds = (p / q).power(2 * t - 1)
+        m = one / (one + odds)
+    return (m.power(gamma) * c).times(weight * (t * positive + (1 - t) * negative))
+
+
 def divergence(reader: Reader, row: Index, j: int) -> Dual:
     """t (log t - log q) for one element, with 0 log 0 = 0."""
     case = reader.case
@@ -241,12 +276,15 @@ def divergence(reader: Reader, row: Index, j: int) -> Dual:
     return (constant(log_t) + surprise).times(t)
 
 
+ELEMENTS = {Loss.BINARY_CROSS_ENTROPY: binary, Loss.KL_DIVERGENCE: divergence, Loss.FOCAL: focal}
+"""The losses with one term an element."""
+
+
 def row_values(reader: Reader, row: Index) -> list[Dual]:
     """The values of a row: one, or one a class."""
     loss, c = reader.case.loss, reader.c
-    if loss in (Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE):
-        element = binary if loss is Loss.BINARY_CROSS_ENTROPY else divergence
-        values = [element(reader, row, j) for j in range(c)]
+    if loss in ELEMENTS:
+        values = [ELEMENTS[loss](reader, row, j) for j in range(c)]
         rule = reader.policy.class_axis_reduction
         if rule == "none":
             return values
@@ -326,6 +364,6 @@ def second(case: Case, policy: Policy, wanted: Collection[Index] | None = None) 
 
 
 def _wide(case: Case, policy: Policy) -> bool:
-    if case.loss in (Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE):
+    if case.loss in ELEMENTS:
         return policy.class_axis_reduction == "none"
     return case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LOG_SIGMOID)

@@ -54,6 +54,11 @@ def binary(logit: float, target: float, dtype: str = "float32", form: Form = For
     )
 
 
+def focal(logit: float, target: float, gamma: float) -> Case:
+    """Return a case of a focal loss of one entry."""
+    return binary(logit, target).replace(loss=Loss.FOCAL, gamma=gamma)
+
+
 def labelled(logits: list[list[float]], labels: list[int], **options: Any) -> Case:
     """Return a case of softmax cross-entropy with class indices."""
     return Case(
@@ -197,6 +202,11 @@ def test_it_says_where_and_why_in_sentences(expectation: Expectation) -> None:
             labelled([[np.nan, 0.0], [0.0, 0.0]], [-100, 0], ignore_index=-100),
             labelled([[np.nan, 0.0], [0.0, 0.0]], [0, -100], ignore_index=-100),
         ),
+        ("logits beyond 2", binary(2.0, 1.0), binary(-1.5, 1.0)),
+        ("gamma below 1", focal(0.0, 1.0, 0.5), focal(0.0, 1.0, 1.0)),
+        ("gamma below 1", focal(0.0, 1.0, 0.0), binary(0.0, 1.0)),
+        ("focal factor rounds to 0", focal(20.0, 1.0, 2.0), focal(20.0, 0.0, 2.0)),
+        ("focal factor rounds to 0", focal(-20.0, 0.0, 2.0), binary(20.0, 1.0)),
         ("label from -C to -1", labelled([[0.0, 0.0]], [-2]), labelled([[0.0, 0.0]], [-3])),
         ("label from -C to -1", labelled([[0.0, 0.0]], [-1]), labelled([[0.0, 0.0]], [0])),
     ],

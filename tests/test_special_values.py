@@ -191,6 +191,74 @@ def test_binary_cross_entropy(form: Form, x: float, t: float, policies: Any, val
     check(soft(BCE, form, [x], [t], TargetForm.BINARY), policies, value, gradient)
 
 
+GEOMETRIC, LOGIT, TERMS = ({"focal_target": rule} for rule in ("geometric", "logit", "terms"))
+BOTH = {**CLIPPED, "focal_range": "clipped"}
+LEAST = -math.log(1 - 1e-7)
+FOCAL = [
+    # form          prediction  target  options                       policies             value        gradient
+    (Form.LOGITS,   0.0,        1.0,    {},                           {},                  LN2,         -0.5),
+    (Form.LOGITS,   0.0,        1.0,    {"gamma": 1},                 {},                  LN2 / 2,     -(LN2 + 1) / 4),
+    (Form.LOGITS,   0.0,        0.0,    {"gamma": 1},                 {},                  LN2 / 2,     (LN2 + 1) / 4),
+    (Form.LOGITS,   0.0,        1.0,    {"gamma": 1, "alpha": 0.5},   {},                  LN2 / 4,     -(LN2 + 1) / 8),
+    (Form.LOGITS,   0.0,        0.0,    {"gamma": 1, "alpha": 0.25},  {},
+     LN2 * 3 / 8, (LN2 + 1) * 3 / 16),
+    (Form.LOGITS,   0.0,        0.0,    {"gamma": 0, "alpha": 0.25},  {},                  LN2 * 3 / 4, 3 / 8),
+    # what cancels is exactly 0
+    (Form.LOGITS,   0.0,        0.5,    {"gamma": 2.5},               {},                  LN2 / 2**2.5, 0),
+    (Form.LOGITS,   0.0,        0.5,    {"gamma": 2.5},               GEOMETRIC,           LN2 / 2**2.5, 0),
+    (Form.LOGITS,   0.0,        0.5,    {"gamma": 2.5},               LOGIT,               LN2 / 2**2.5, 0),
+    (Form.LOGITS,   0.0,        0.5,    {"gamma": 2.5},               TERMS,               LN2 / 2**2.5, 0),
+    (Form.LOGITS,   0.0,        0.25,   {"gamma": 1, "alpha": 0.75},  TERMS,               LN2 * 3 / 16, 0),
+    (PROBABILITIES, 0.5,        0.5,    {"gamma": 2.5},               {},                  LN2 / 2**2.5, 0),
+    (PROBABILITIES, 0.25,       0.25,   {"gamma": 1},                 GEOMETRIC,
+     (1 - math.exp(LN2 * -0.5 + 0.75 * math.log(0.75))) * (LN2 * 0.5 - 0.75 * math.log(0.75)), 0),
+    # logits without end
+    (Form.LOGITS,   INF,        1.0,    {"gamma": 0.5},               {},                  0,           0),
+    (Form.LOGITS,   INF,        0.0,    {"gamma": 0.5},               {},                  INF,         1),
+    (Form.LOGITS,   -INF,       1.0,    {"gamma": 2},                 {},                  INF,         -1),
+    (Form.LOGITS,   -INF,       0.0,    {"gamma": 2},                 STRICT,              NAN,         0),
+    (Form.LOGITS,   -INF,       1.0,    {"gamma": 2, "alpha": 0},     {},                  0,           0),
+    (Form.LOGITS,   -INF,       1.0,    {"gamma": 2, "alpha": 0},     STRICT,              NAN,         0),
+    (Form.LOGITS,   INF,        0.25,   {"gamma": 2},                 {},                  INF,         0.75**3),
+    (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 {},                  INF,         -(0.25**3)),
+    (Form.LOGITS,   INF,        0.25,   {"gamma": 2},                 GEOMETRIC,           INF,         0.75),
+    (Form.LOGITS,   INF,        0.25,   {"gamma": 2},                 LOGIT,               INF,         0.75),
+    (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 LOGIT,               0,           0),
+    (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 {**LOGIT, **STRICT}, NAN,         0),
+    (Form.LOGITS,   -INF,       0.5,    {"gamma": 2},                 LOGIT,               INF,         -0.125),
+    (Form.LOGITS,   -INF,       0.5,    {"gamma": 2},                 {**LOGIT, **STRICT}, NAN,         -0.125),
+    (Form.LOGITS,   -INF,       0.25,   {"gamma": 2},                 TERMS,               INF,         -0.25),
+    (Form.LOGITS,   NAN,        1.0,    {"gamma": 2},                 {},                  NAN,         NAN),
+    # probabilities of 0 and 1
+    (PROBABILITIES, 0.5,        1.0,    {"gamma": 1},                 {},                  LN2 / 2,     -LN2 - 1),
+    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 {},                  INF,         -INF),
+    (PROBABILITIES, 1.0,        0.0,    {"gamma": 2},                 {},                  INF,         INF),
+    (PROBABILITIES, 1.0,        0.5,    {"gamma": 2},                 {},                  INF,         INF),
+    (PROBABILITIES, 1.0,        1.0,    {"gamma": 0.5},               {},                  0,           0),
+    (PROBABILITIES, 0.0,        0.0,    {"gamma": 0.5},               {},                  0,           0),
+    (PROBABILITIES, 0.0,        0.0,    {"gamma": 0.5},               STRICT,              NAN,         0),
+    (PROBABILITIES, 1.5,        1.0,    {"gamma": 2},                 {},                  NAN,         NAN),
+    (PROBABILITIES, NAN,        1.0,    {"gamma": 2},                 {},                  NAN,         NAN),
+    # clipped logarithms, and a factor that is not clipped
+    (PROBABILITIES, 1.0,        1.0,    {"gamma": 0.5},               CLIPPED,             0,           -INF),
+    (PROBABILITIES, 1.0,        1.0,    {"gamma": 1},                 CLIPPED,             0,           -LEAST),
+    (PROBABILITIES, 1.0,        1.0,    {"gamma": 2},                 CLIPPED,             0,           0),
+    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 CLIPPED,
+     -math.log(1e-7), 2 * math.log(1e-7)),
+    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 BOTH,
+     -math.log(1e-7) * (1 - 1e-7) ** 2, 0),
+    (PROBABILITIES, 0.0,        1.0,    {"gamma": 2},                 CLAMPED,
+     100, -200 - 1 / FLOOR),
+    (PROBABILITIES, 0.0,        0.5,    {"gamma": 2},                 {**CLIPPED, **LOGIT},
+     -math.log(1e-7) / 8 - math.log(1 - 1e-7) / 8, NAN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "x", "t", "options", "policies", "value", "gradient"), FOCAL, ids=names)
+def test_focal(form: Form, x: float, t: float, options: Any, policies: Any, value: float, gradient: float) -> None:
+    check(soft(Loss.FOCAL, form, [x], [t], TargetForm.BINARY).replace(**options), policies, value, gradient)
+
+
 LOG = TargetForm.LOG_DISTRIBUTION
 PLAIN = TargetForm.DISTRIBUTION
 DIVERGENCE = [

@@ -11,6 +11,7 @@ from lossconform.adapters.contract import LABEL_DTYPES, Clause, Contract, Source
 from lossconform.adapters.engine_numpy import NumpyEngine
 from lossconform.adapters.miniatures.correct import Entropy, LogSoftmax, LogSumExp, Softmax, SoftmaxCrossEntropy
 from lossconform.adapters.miniatures.elementwise import BinaryCrossEntropy, KLDivergence, LogSigmoid
+from lossconform.adapters.miniatures.focal import Focal
 from lossconform.adapters.miniatures.loss import POLICIES, NumpyLoss
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 
@@ -26,6 +27,7 @@ CLASSES: dict[Loss, type[NumpyLoss]] = {
     Loss.ENTROPY: Entropy,
     Loss.SOFTMAX_CROSS_ENTROPY: SoftmaxCrossEntropy,
     Loss.BINARY_CROSS_ENTROPY: BinaryCrossEntropy,
+    Loss.FOCAL: Focal,
     Loss.KL_DIVERGENCE: KLDivergence,
 }
 """The correct class of each loss."""
@@ -46,6 +48,12 @@ FEATURES: dict[Loss, dict[str, Any]] = {
         "targets": (TargetForm.BINARY,),
         "reductions": REDUCTIONS,
         "options": ("class_weight", "pos_weight", "sample_weight", "label_smoothing"),
+    },
+    Loss.FOCAL: {
+        "forms": (Form.LOGITS, Form.PROBABILITIES),
+        "targets": (TargetForm.BINARY,),
+        "reductions": REDUCTIONS,
+        "options": ("class_weight", "sample_weight", "label_smoothing", "gamma", "alpha"),
     },
     Loss.KL_DIVERGENCE: {
         "forms": (Form.LOG_PROBABILITIES, Form.PROBABILITIES),
@@ -81,7 +89,7 @@ def call(name: str, case: Case) -> Call:
     if case.target is not None:
         index = case.target_form is TargetForm.INDEX
         arguments["target"] = case.target if index else in_dtype(case.target, case.prediction.dtype, "target")
-    for option in ("class_weight", "pos_weight", "sample_weight", "where", "ignore_index"):
+    for option in ("class_weight", "pos_weight", "sample_weight", "where", "ignore_index", "alpha"):
         if getattr(case, option) is not None:
             arguments[option] = getattr(case, option)
     arguments |= {
@@ -89,6 +97,7 @@ def call(name: str, case: Case) -> Call:
         "target_form": str(case.target_form),
         "axis": case.class_axis,
         "label_smoothing": case.label_smoothing,
+        "gamma": case.gamma,
         "reduction": str(case.reduction),
     }
     return Call(name, arguments, "prediction")

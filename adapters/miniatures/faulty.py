@@ -8,6 +8,7 @@ from lossconform.adapters.base import Framework
 from lossconform.adapters.miniatures import (
     catalogue,
     faults_of_elements,
+    faults_of_focal,
     faults_of_gradient,
     faults_of_ignore,
     faults_of_input,
@@ -22,6 +23,7 @@ from lossconform.adapters.miniatures.loss import NumpyLoss
 MODULES = (
     faults_of_value,
     faults_of_elements,
+    faults_of_focal,
     faults_of_gradient,
     faults_of_labels,
     faults_of_ignore,

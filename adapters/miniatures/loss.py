@@ -29,6 +29,8 @@ POLICIES = {
     "probability_range": "as_given",
     "probability_sum": "as_given",
     "target_range": "as_given",
+    "focal_target": "arithmetic",
+    "focal_range": "as_given",
     "zero_times_infinity": "zero",
     "target_sum": "as_given",
     "infinite_logit": "nan",
@@ -55,6 +57,8 @@ class Batch:
         row_weight: each row's weight, (N,).
         label_weight: the class weight of each row's label, (N,).
         pos_weight: the weight of positive terms, (C,).
+        gamma: the exponent of a focal loss.
+        alpha: the weights of target 1 and of target 0 of a focal loss.
         kept: the rows that are not ignored, (N,).
         counted: the rows that a mean counts: kept ones, and those whose label is no class, (N,).
         nan_rows: the rows that are NaN because of their label, (N,).
@@ -73,6 +77,8 @@ class Batch:
     row_weight: Floats
     label_weight: Floats
     pos_weight: Floats
+    gamma: float
+    alpha: tuple[float, float]
     kept: Flags
     counted: Flags
     nan_rows: Flags
@@ -108,6 +114,8 @@ class NumpyLoss:
         ignore_index: int | None = None,
         where: Flags | None = None,
         label_smoothing: float = 0.0,
+        gamma: float = 0.0,
+        alpha: float | None = None,
         reduction: str = "none",
         cotangent: Floats | None = None,
     ) -> Result:
@@ -130,6 +138,8 @@ class NumpyLoss:
                 row_weight=np.ones(n, work) if sample_weight is None else sample_weight.astype(work).reshape(-1),
                 label_weight=np.ones(n, work),
                 pos_weight=np.ones(c, work) if pos_weight is None else pos_weight.astype(work),
+                gamma=gamma,
+                alpha=(1.0, 1.0) if alpha is None else (alpha, 1 - alpha),
                 kept=np.ones(n, bool),
                 counted=np.ones(n, bool),
                 nan_rows=np.zeros(n, bool),

@@ -284,6 +284,26 @@ CHOICES = (
             ("wrapped", "refused", ("negative-label",)),
         )
     ),
+    *(
+        Variation(
+            id=f"focal_{rule}",
+            meaning=f"p_t of a fractional target: {rule}",
+            loss=Loss.FOCAL,
+            policies={"focal_target": rule},
+            features={"forms": (Form.LOGITS,), "dtypes": ("float32",)},
+        )
+        for rule in ("geometric", "logit", "terms")
+    ),
+    *(
+        Variation(
+            id=f"focal_range_{rule}",
+            meaning=f"logarithms of clipped probabilities, and a factor of those {rule}",
+            loss=Loss.FOCAL,
+            policies={"probability_range": "clipped_in_dtype", "focal_range": rule, "class_axis_reduction": "mean"},
+            features={"forms": (Form.PROBABILITIES,), "dtypes": ("float32",)},
+        )
+        for rule in ("as_given", "clipped")
+    ),
     Variation(
         id="summing_only",
         meaning="a function of one reduction",

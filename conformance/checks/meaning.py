@@ -10,11 +10,11 @@ from lossconform.adapters.contract import Contract, used_options
 from lossconform.checks.check import Check
 from lossconform.checks.labels import aliased
 from lossconform.reference.canonical import canonical
-from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
-TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "label_smoothing", "ignore_index")
+TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "alpha", "label_smoothing", "ignore_index")
 
 
 def option_check(option: str, group: str, identifier: str, question: str) -> Check:
@@ -167,7 +167,7 @@ CHECKS = (
         group="options",
         question="Is the class axis of an array of three axes where it should be?",
         applies=lambda contract: (
-            bool(class_axes(contract)) and contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID)
+            bool(class_axes(contract)) and contract.loss not in BINARY and contract.loss is not Loss.LOG_SIGMOID
         ),
         cases=lambda contract, dtype: tuple(_three_axes(contract, dtype, axis) for axis in class_axes(contract)),
         gradient=True,
@@ -175,6 +175,8 @@ CHECKS = (
     option_check("class_weight", "options", "class-weight", "Does each class's weight multiply its terms?"),
     option_check("pos_weight", "options", "pos-weight", "Does pos_weight multiply the positive term alone?"),
     option_check("label_smoothing", "options", "label-smoothing", "Does label smoothing move mass to every class?"),
+    option_check("gamma", "options", "gamma", "Does gamma raise 1 - p_t to a power?"),
+    option_check("alpha", "options", "alpha", "Does alpha weight target 1, and 1 - alpha target 0?"),
     option_check("sample_weight", "options", "sample-weight", "Does each sample's weight multiply its loss?"),
     Check(
         id="options-together",

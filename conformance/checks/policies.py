@@ -10,7 +10,7 @@ from hypothesis.strategies import DrawFn
 
 from lossconform.adapters.contract import Contract
 from lossconform.checks.check import Check
-from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import dtype_of
 from lossconform.strategies.cases import array, cases
 
@@ -126,7 +126,7 @@ def _smoothed(draw: DrawFn, contract: Contract, dtype: str, weighted: bool) -> C
 def _probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw probabilities of 0, 1 and between, 0 and 1 where it hurts too."""
     case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES], shapes=((2, 3),)))
-    if contract.loss is Loss.BINARY_CROSS_ENTROPY:
+    if contract.loss in BINARY:
         ends = array(draw, st.sampled_from([0.0, 1.0, 0.5]), case.prediction.shape, dtype)
         return case.replace(prediction=ends)
     n, c = case.prediction.shape
@@ -161,6 +161,26 @@ def _infinite(draw: DrawFn, contract: Contract, dtype: str, number: float) -> Ca
     mask = np.zeros(case.prediction.shape, bool)
     mask[0, draw(st.integers(0, case.classes - 1))] = True
     return case.replace(prediction=_put(case.prediction, mask, number))
+
+
+@st.composite
+def _wrong_probabilities(draw: DrawFn, contract: Contract, dtype: str) -> Case:
+    """Draw probabilities of 0 for target 1, of 1 for target 0, and a half for others: clipped, they have no slope."""
+    case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES]))
+    assert case.target is not None  # noqa: S101
+    target = case.target.astype(np.float64)
+    target[0, 0] = np.rint(target[0, 0])
+    wrong = np.where(np.isin(target, (0.0, 1.0)), 1 - target, 0.5)
+    return case.replace(target=target.astype(case.target.dtype), prediction=wrong.astype(case.prediction.dtype))
+
+
+@st.composite
+def _fractional(draw: DrawFn, contract: Contract, dtype: str) -> Case:
+    """Draw targets between 0 and 1 of a focal loss, away from a half, where its readings agree at logit 0."""
+    case = draw(cases(contract, dtype, forms=[Form.LOGITS] if Form.LOGITS in contract.forms else contract.forms))
+    target = array(draw, st.sampled_from([0.25, 0.75, 0.5]), case.prediction.shape, dtype)
+    target[0, 0] = 0.25
+    return case.replace(target=target)
 
 
 def _applies(loss: Loss, form: Form) -> Callable[[Contract], bool]:
@@ -268,6 +288,28 @@ CHECKS = (
         gradient=True,
     ),
     Check(
+        id="focal-target",
+        group="labels",
+        question="What is p_t of a fractional target?",
+        applies=lambda contract: contract.loss is Loss.FOCAL and "gamma" in contract.options,
+        cases=_fractional,
+        policy="focal_target",
+        gradient=True,
+    ),
+    Check(
+        id="focal-range",
+        group="from_logits",
+        question="Where probabilities are clipped, is the factor (1 - p_t)^gamma that of the clipped ones?",
+        applies=lambda contract: (
+            _applies(Loss.FOCAL, Form.PROBABILITIES)(contract)
+            and "gamma" in contract.options
+            and contract.policy().probability_range.startswith("clipped")
+        ),
+        cases=_wrong_probabilities,
+        policy="focal_range",
+        gradient=True,
+    ),
+    Check(
         id="probability-range",
         group="from_logits",
         question="What happens to probabilities of 0 and 1?",
@@ -298,8 +340,7 @@ CHECKS = (
         group="special",
         question="What does a logit of +inf give?",
         applies=lambda contract: (
-            Form.LOGITS in contract.forms
-            and contract.loss not in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID, Loss.LOG_SUM_EXP)
+            Form.LOGITS in contract.forms and contract.loss not in BINARY | {Loss.LOG_SIGMOID, Loss.LOG_SUM_EXP}
         ),
         cases=lambda contract, dtype: _infinite(contract, dtype, INF),
         policy="infinite_logit",

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from lossconform.adapters.contract import Contract
-from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import dtype_of
 
 SHAPES = ((1, 2), (2, 3))
 IGNORED = (-100, 1)
 SMOOTHING = (0.25, 0.5)
+GAMMAS = (2.0, 0.5)
+ALPHAS = (0.25, 0.875)
 
 
 def eighths(low: int, high: int) -> SearchStrategy[float]:
@@ -53,7 +55,7 @@ def prediction(draw: DrawFn, contract: Contract, form: Form, shape: tuple[int, i
         return array(draw, eighths(-8, 8), shape, dtype)
     if form is Form.LOG_PROBABILITIES:
         return array(draw, eighths(-8, 0), shape, dtype)
-    if contract.loss is Loss.BINARY_CROSS_ENTROPY:
+    if contract.loss in BINARY:
         return array(draw, st.integers(1, 15).map(lambda k: k / 16), shape, dtype)
     return rows_of_probabilities(draw, shape, dtype, least=2)
 
@@ -93,6 +95,8 @@ OPTIONS: dict[str, Option] = {
     "sample_weight": lambda draw, case: case.replace(sample_weight=_weights(draw, case.batch_shape, case.dtype)),
     "label_smoothing": lambda draw, case: case.replace(label_smoothing=draw(st.sampled_from(SMOOTHING))),
     "ignore_index": _ignore_index,
+    "gamma": lambda draw, case: case.replace(gamma=draw(st.sampled_from(GAMMAS))),
+    "alpha": lambda draw, case: case.replace(alpha=draw(st.sampled_from(ALPHAS))),
     "where": lambda draw, case: where(draw, case),
 }
 """How each option is added to a case."""
@@ -127,7 +131,7 @@ def cases(
     shapes: Sequence[tuple[int, int]] = SHAPES,
     ignored: Sequence[int] = IGNORED,
 ) -> Case:
-    """Draw a case that a contract allows, with exactly these options.
+    """Draw a case that a contract allows, with exactly these options, and a focal loss with its gamma.
 
     Args:
         draw: Hypothesis's.
@@ -151,6 +155,9 @@ def cases(
         target_form=target_form,
         reduction=draw(st.sampled_from(list(reductions or contract.reductions))),
     )
+    if contract.loss is Loss.FOCAL and "gamma" in contract.options and "gamma" not in options:
+        # Without it, it is another loss.
+        case = OPTIONS["gamma"](draw, case)
     for option in options:
         case = _ignore_index(draw, case, ignored) if option == "ignore_index" else OPTIONS[option](draw, case)
     return case

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
-from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS, Float64, Format, dtype_of, round_to
+
+GAMMAS = (2.0, 0.5, 1.5)
+"""Exponents of a focal loss: the usual one, one below 1, where its slope at a factor of 0 is infinite, and between."""
 
 Generator = np.random.Generator
 Fill = Callable[[Generator, int, int, Format], Float64]
@@ -109,7 +112,7 @@ ELEMENTWISE_REGIMES = frozenset(
 
 def regimes(contract: Contract, form: Form, *, many: bool = True) -> list[Regime]:
     """Return the regimes that suit a loss function's form of prediction; those with many classes only if wanted."""
-    elementwise = contract.loss in (Loss.BINARY_CROSS_ENTROPY, Loss.LOG_SIGMOID)
+    elementwise = contract.loss in BINARY or contract.loss is Loss.LOG_SIGMOID
     suiting = [r for r in ALL if form in r.forms and (not elementwise or r.id in ELEMENTWISE_REGIMES)]
     return [r for r in suiting if many or not r.many]
 
@@ -122,12 +125,16 @@ def fill(
     fmt = FORMATS[dtype]
     n, c = (4, profile.many) if regime.many else (profile.rows, profile.classes)
     x = round_to(regime.fill(rng, n, c, fmt), fmt)
-    binary = contract.loss is Loss.BINARY_CROSS_ENTROPY
+    binary = contract.loss in BINARY
     prediction = round_to(_formed(x, form, binary), fmt).astype(dtype_of(dtype))
     target = None
     if contract.loss not in FUNCTIONS:
         target = _target(rng, regime, x, target_form, dtype)
+    focal = {}
+    if "gamma" in contract.options:
+        focal = {"gamma": float(rng.choice(GAMMAS))}
     return Case(
+        **focal,
         loss=contract.loss,
         prediction=prediction,
         form=form,

@@ -3,6 +3,9 @@
 Each is asked what its documentation says of it. Which library is needed stands in each function's name.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lossconform.adapters.base import Framework
 from lossconform.adapters.pytorch import loss_function
 
@@ -86,12 +89,102 @@ def _transformers() -> Framework:
     )
 
 
+def _focal(name: str, loss: Callable[..., Any], reductions: list[str], like_documented: dict[str, str]) -> Framework:
+    """Return a focal loss of logits, targets, gamma, alpha and reduction."""
+    return loss_function(
+        loss,
+        name=name,
+        loss="focal",
+        targets=["binary"],
+        reductions=reductions,
+        options=["gamma", "alpha"],
+        policies=like_documented,
+    )
+
+
+def _kornia_focal() -> Framework:
+    from kornia.losses import binary_focal_loss_with_logits
+
+    def focal(prediction, target, gamma, reduction, alpha=None):
+        return binary_focal_loss_with_logits(prediction, target, alpha, gamma, reduction)
+
+    # 'A fractional target t weights the two terms by t and 1 - t'.
+    documented = {"focal_target": "terms", "mean_denominator": "elements"}
+    return _focal("kornia.losses.binary_focal_loss_with_logits", focal, ["none", "mean", "sum"], documented)
+
+
+def _monai_focal() -> Framework:
+    from monai.losses import FocalLoss
+
+    def focal(prediction, target, gamma, reduction, alpha=None):
+        return FocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)(prediction, target)
+
+    # Its sum is asked by `_monai_focal_sum`, so that it does not stand before everything else.
+    return _focal("monai.losses.FocalLoss", focal, ["none", "mean"], {"mean_denominator": "elements"})
+
+
+def _monai_focal_sum() -> Framework:
+    from monai.losses import FocalLoss
+
+    def focal(prediction, target, gamma, alpha=None):
+        return FocalLoss(gamma=gamma, alpha=alpha, reduction="sum")(prediction, target)
+
+    return _focal("monai.losses.FocalLoss, sum", focal, ["sum"], {})
+
+
+def _fvcore_focal() -> Framework:
+    from fvcore.nn import sigmoid_focal_loss
+
+    def focal(prediction, target, gamma, reduction, alpha=-1):
+        return sigmoid_focal_loss(prediction, target, alpha, gamma, reduction)
+
+    return _focal("fvcore.nn.sigmoid_focal_loss", focal, ["none", "mean", "sum"], {"mean_denominator": "elements"})
+
+
+def _segmentation_models_focal() -> Framework:
+    from segmentation_models_pytorch.losses import FocalLoss
+
+    def focal(prediction, target, gamma, reduction, alpha=None):
+        return FocalLoss("binary", alpha=alpha, gamma=gamma, reduction=reduction)(prediction, target)
+
+    # Without a reduction it is flat, of the wrong shape.
+    documented = {"mean_denominator": "elements"}
+    return _focal("segmentation_models_pytorch.losses.FocalLoss", focal, ["mean", "sum"], documented)
+
+
+def _liger() -> Framework:
+    from liger_kernel.transformers.functional import liger_cross_entropy
+
+    def cross_entropy(input, target, reduction, ignore_index=-100, label_smoothing=0.0):
+        # It writes the gradient over its input, so it is given a copy.
+        options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+        return liger_cross_entropy(input.clone(), target, **options)
+
+    return loss_function(
+        cross_entropy,
+        name="liger_kernel.transformers.functional.liger_cross_entropy",
+        loss="softmax_cross_entropy",
+        targets=["index"],
+        reductions=["none", "mean", "sum"],
+        options=["ignore_index", "label_smoothing"],
+        arguments={"prediction": "input"},
+        policies={"mean_denominator": "kept"},
+        class_axis="rows",
+    )
+
+
 LOSSES = {
     "segmentation_models": _segmentation_models,
     "segmentation_models_binary": _segmentation_models_binary,
     "timm_smoothing": _timm_smoothing,
     "timm_soft": _timm_soft,
     "transformers": _transformers,
+    "kornia_focal": _kornia_focal,
+    "monai_focal": _monai_focal,
+    "monai_focal_sum": _monai_focal_sum,
+    "fvcore_focal": _fvcore_focal,
+    "segmentation_models_focal": _segmentation_models_focal,
+    "liger": _liger,
 }
 
 

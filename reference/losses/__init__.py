@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossconform.reference.case import Form, Loss
-from lossconform.reference.losses import binary, divergence, likelihood, softmax
+from lossconform.reference.losses import binary, divergence, focal, likelihood, softmax
 from lossconform.reference.losses.row import Family
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
@@ -17,6 +17,8 @@ FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): likelihood.PROBABILITIES,
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): binary.LOGITS,
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): binary.PROBABILITIES,
+    (Loss.FOCAL, Form.LOGITS): focal.LOGITS,
+    (Loss.FOCAL, Form.PROBABILITIES): focal.PROBABILITIES,
     (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): divergence.LOG_PROBABILITIES,
     (Loss.KL_DIVERGENCE, Form.PROBABILITIES): divergence.PROBABILITIES,
 }

@@ -30,6 +30,8 @@ class Row:
         clip: the bounds that probabilities are clipped to, where the policy says so.
         target_clip: the bounds that target probabilities are clipped to.
         log_t: the target as log-probabilities, for a KL divergence that is given them.
+        gamma: the exponent of a focal loss.
+        alpha: the weight of target 1 of a focal loss; None without one.
     """
 
     x: Sequence[float]
@@ -44,6 +46,8 @@ class Row:
     clip: tuple[float, float] | None = None
     target_clip: tuple[float, float] | None = None
     log_t: Sequence[float] | None = None
+    gamma: fmpq = ZERO
+    alpha: fmpq | None = None
     parts: Any = None
     """What a family keeps between value and gradient of one row at one precision."""
 
