@@ -66,7 +66,7 @@ FUNCTIONS = frozenset({Loss.LOG_SUM_EXP, Loss.SOFTMAX, Loss.LOG_SOFTMAX, Loss.LO
 ELEMENTWISE = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.KL_DIVERGENCE})
 """Losses with one term an element, before the class axis is reduced."""
 
-ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent")
+ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent", "direction")
 ENUMS: dict[str, type[StrEnum]] = {"loss": Loss, "form": Form, "target_form": TargetForm, "reduction": Reduction}
 
 
@@ -94,6 +94,8 @@ class Case:
         label_smoothing: in [0, 1].
         reduction: over everything but the class axis.
         cotangent: the upstream gradient, in the shape of the loss function's value; None is all ones.
+        direction: what the Hessian is multiplied by, finite, in the prediction's shape; None asks for no second
+            derivatives.
     """
 
     loss: Loss
@@ -110,6 +112,7 @@ class Case:
     label_smoothing: float = 0.0
     reduction: Reduction = Reduction.NONE
     cotangent: Array | None = None
+    direction: Array | None = None
 
     def __post_init__(self) -> None:
         for name, kind in ENUMS.items():
@@ -201,6 +204,11 @@ def validate(case: Case) -> None:
         raise _fail("where", f"{where.dtype} of shape {where.shape}", f"bool of shape {prediction.shape}")
     if case.cotangent is not None and not np.isfinite(case.cotangent.astype(np.float64)).all():
         raise _fail("cotangent", "NaN or infinity", "finite numbers")
+    direction = case.direction
+    if direction is not None and direction.shape != prediction.shape:
+        raise _fail("direction", f"shape {direction.shape}", f"{prediction.shape}, that of the prediction")
+    if direction is not None and not np.isfinite(direction.astype(np.float64)).all():
+        raise _fail("direction", "NaN or infinity", "finite numbers")
 
 
 def _validate_target(case: Case) -> None:

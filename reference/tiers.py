@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference import double_double_losses, exact, fast
+from lossconform.reference import double_double_losses, exact, fast, float_hessian
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Loss, Reduction, unrows
@@ -56,17 +56,24 @@ class Counts:
     """How many rows each tier decided; a sum that only the exact tier decides makes all its rows exact."""
 
     rows: dict[str, int] = field(default_factory=dict)
+    products: dict[str, int] = field(default_factory=dict)
+    """Of Hessian-vector products."""
 
     def add(self, tier: str, rows: int) -> None:
         """Count rows."""
         if rows:
             self.rows[tier] = self.rows.get(tier, 0) + rows
 
+    def add_product(self, tier: str, rows: int) -> None:
+        """Count rows of a Hessian-vector product."""
+        if rows:
+            self.products[tier] = self.products.get(tier, 0) + rows
+
 
 def evaluate(
     case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
 ) -> Result:
-    """Return proven bounds on the value of a case, and on its gradient; see `exact.evaluate`.
+    """Return proven bounds on the value of a case, its gradient and Hessian-vector product; see `exact.evaluate`.
 
     Args:
         case: the question.
@@ -93,6 +100,7 @@ def examine(
     counts = Counts()
     if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
         counts.add("exact", n)
+        counts.add_product("exact", 0 if case.direction is None else n)
         return exact.evaluate(case, policy, gradient=gradient), counts
     if gradient and (problem.kept & ~problem.nan_rows).any():
         problem.cotangent  # noqa: B018 - refuses a wrong shape
@@ -101,7 +109,38 @@ def examine(
     for name, tier in tiers.items():
         work.ask(name, tier)
     work.finish()
-    return Result(_value(work), _gradient(work) if gradient else None), counts
+    product = None
+    if case.direction is not None:
+        whole = _hessian_product(problem, work.rounding, counts)
+        product = Enclosure(*(unrows(case, part) for part in _parts(whole)))
+    return Result(_value(work), _gradient(work) if gradient else None, product), counts
+
+
+def _hessian_product(problem: Canonical, rounding: bool, counts: Counts) -> Enclosure:
+    """Return the products of all rows, (N, C), each from the first tier that decides it."""
+    shape, fmt = problem.x.shape, problem.case.format
+    result = Enclosure(np.full(shape, np.nan), np.zeros(shape), np.zeros(shape))
+    left = np.arange(shape[0])
+    small = fmt.name != "float64" or not rounding
+    tiers = {"fast": float_hessian.FAST} if small else {}
+    for name, tier in {**tiers, "double-double": float_hessian.DOUBLE_DOUBLE, "exact": None}.items():
+        some = take(problem, left)
+        if not left.size:
+            break
+        if tier is None:
+            found = exact.hessian_product(some)
+            decided = np.ones(len(left), bool)
+        else:
+            bounds = float_hessian.evaluate(some, tier)
+            if bounds is None:
+                continue
+            found = bounds.value
+            decided = bounds.covered & _one_number(found, fmt) if rounding else bounds.covered
+        counts.add_product(name, int(decided.sum()))
+        for mine, given in zip(_parts(result), _parts(found), strict=True):
+            mine[left[decided]] = given[decided]
+        left = left[~decided]
+    return result
 
 
 class _Work:
@@ -231,7 +270,7 @@ def _value(work: _Work) -> Enclosure:
         if not work.rounding or np.isnan(whole.h) or low == high:
             return whole
     work.counts.rows = {"exact": problem.x.shape[0]}
-    return exact.evaluate(case, problem.policy, gradient=False).value
+    return exact.evaluate(case.replace(direction=None), problem.policy, gradient=False).value
 
 
 def _gradient(work: _Work) -> Enclosure:
