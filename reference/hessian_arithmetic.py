@@ -70,6 +70,7 @@ class Fast(Arithmetic[Single]):
     number = Single
 
     def sweep(self, problem: Canonical, use: Use[Single]) -> Float64:
+        """Use each block with the softmax of `fast_sums`."""
         p = fast_sums.Slopes.like(problem.x)
 
         def each(block: fast_sums.Block, sums: fast_sums.Sums) -> None:
@@ -80,23 +81,29 @@ class Fast(Arithmetic[Single]):
         return fast_sums.sweep(problem, each).top
 
     def factor(self, problem: Canonical) -> Single:
+        """Within 4u."""
         return _within(factors(problem), 4 * U)
 
     def scale(self, problem: Canonical) -> Single:
+        """Within 2u."""
         return _within(np.full((1, 1), float(1 / problem.denominator) if problem.denominator else 1.0), 2 * U)
 
     def spread(self, problem: Canonical) -> Single:
+        """Within 4u."""
         return _within(fast_binary.spread(problem), 4 * U)
 
     def target(self, problem: Canonical, rows: slice) -> Single:
+        """Within 8u."""
         return _within(fast_cross_entropy.weighted_target(problem, rows), 8 * U)
 
     def weights(self, problem: Canonical) -> tuple[Single, Single]:
+        """Within the errors that `fast_binary` proves."""
         w = fast_binary.weights(problem)
         fine = w.sane[:, None]
         return Single(np.where(fine, w.a, np.nan), w.a_error), Single(np.where(fine, w.b, np.nan), w.b_error)
 
     def exponential(self, x: Float64) -> Single:
+        """Within EF and TINY."""
         e = np.exp(x)
         return Single(e, e * EF + TINY)
 
@@ -107,6 +114,7 @@ class DoubleDouble(Arithmetic[Double]):
     number = Double
 
     def sweep(self, problem: Canonical, use: Use[Double]) -> Float64:
+        """Use each block with the softmax of `double_double_sums`."""
         table = double_double_sums.Table.like(problem.x)
 
         def each(block: double_double_sums.Block, sums: double_double_sums.Sums) -> None:
@@ -120,25 +128,31 @@ class DoubleDouble(Arithmetic[Double]):
         return double_double_sums.sweep(problem, each).top
 
     def factor(self, problem: Canonical) -> Double:
+        """Within 2 ROUND."""
         return _pair_within(double_double_sums.given(problem), 2 * ROUND)
 
     def scale(self, problem: Canonical) -> Double:
+        """Within ROUND."""
         high, low = dd.pair_of(1 / problem.denominator) if problem.denominator else (1.0, 0.0)
         return _pair_within((np.full((1, 1), high), np.full((1, 1), low)), ROUND)
 
     def spread(self, problem: Canonical) -> Double:
+        """Within 4 ROUND."""
         return _pair_within(double_double_elementwise.spread(problem), 4 * ROUND)
 
     def target(self, problem: Canonical, rows: slice) -> Double:
+        """Within 8 ROUND."""
         return _pair_within(double_double_cross_entropy.weighted_target(problem, rows), 8 * ROUND)
 
     def weights(self, problem: Canonical) -> tuple[Double, Double]:
+        """Within 8 ROUND."""
         w = double_double_elementwise.weights(problem)
         fine = w.sane[:, None]
         a, b = ((np.where(fine, h, np.nan), low) for h, low in (w.a, w.b))
         return _pair_within(a, 8 * ROUND), _pair_within(b, 8 * ROUND)
 
     def exponential(self, x: Float64) -> Double:
+        """Within EXP and FLOOR."""
         h, low = dd.exp(x.copy(), np.zeros_like(x))
         return Double(h, low, h * EXP + FLOOR)
 

@@ -74,10 +74,12 @@ class Single(Running):
 
     @classmethod
     def exact(cls, h: Float64) -> Single:
+        """Return float64 numbers with error 0."""
         return cls(h, np.zeros_like(h))
 
     @classmethod
     def difference(cls, a: Float64, b: Float64) -> Single:
+        """Return a - b, rounded once."""
         h = a - b
         return cls(h, np.abs(h) * U)
 
@@ -94,20 +96,24 @@ class Single(Running):
         return Single(-self.h, self.error)
 
     def over(self, other: Single) -> Single:
+        """Return the quotient: both errors, and u of it."""
         h, size = self.h / other.h, np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * U
         return Single(h, error * WIDEN + 8 * TINY * np.maximum(1, 1 / size) * _some(self, np.abs(self.h)))
 
     def folded(self) -> Single:
+        """Return the sums over axis 1: the errors, and depth(C) u of the sum of sizes."""
         c = self.h.shape[1]
         size, error = np.abs(self.h).sum(axis=1), self.error.sum(axis=1)
         error = (size * (depth(c) * U) + error) * (WIDEN * (1 + 4 * c * U)) + 2 * c * TINY * (error != 0)
         return Single(fold(self.h.copy())[:, None], error[:, None])
 
     def zero_where(self, mask: Mask) -> Single:
+        """Return the numbers, exactly 0 where the mask is True."""
         return Single(np.where(mask, 0.0, self.h), np.where(mask, 0.0, self.error))
 
     def enclosure(self) -> Enclosure:
+        """Return h within its error."""
         return enclosed(self.h, None, self.error)
 
 
@@ -121,10 +127,12 @@ class Double(Running):
 
     @classmethod
     def exact(cls, h: Float64) -> Double:
+        """Return float64 numbers with error 0."""
         return cls(h, np.zeros_like(h), np.zeros_like(h))
 
     @classmethod
     def difference(cls, a: Float64, b: Float64) -> Double:
+        """Return a - b, exact as a pair."""
         h, low = two_sum(a, -b)
         return cls(h, low, np.zeros_like(h))
 
@@ -143,12 +151,14 @@ class Double(Running):
         return Double(-self.h, -self.low, self.error)
 
     def over(self, other: Double) -> Double:
+        """Return the quotient: both errors, and ROUND of it."""
         h, low = dd.over((self.h, self.low), (other.h, other.low))
         size = np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * ROUND
         return Double(h, low, error * WIDEN + FLOOR * np.maximum(1, 1 / size) * _some(self, np.abs(self.h)))
 
     def folded(self) -> Double:
+        """Return the sums over axis 1: the errors, and what `fold_pairs` lost."""
         c = self.h.shape[1]
         s, rest, lost = fold_pairs(np.concatenate([self.h, self.low], axis=1))
         h, low = two_sum(s, rest)
@@ -157,9 +167,11 @@ class Double(Running):
         return Double(h[:, None], low[:, None], error[:, None])
 
     def zero_where(self, mask: Mask) -> Double:
+        """Return the numbers, exactly 0 where the mask is True."""
         return Double(*(np.where(mask, 0.0, part) for part in (self.h, self.low, self.error)))
 
     def enclosure(self) -> Enclosure:
+        """Return h + low within its error."""
         margin = self.error * WIDEN + np.abs(self.low) * np.where(self.error == 0, 0.0, 4 * U)
         return enclosed(self.h, self.low - margin, self.low + margin)
 

@@ -1,8 +1,8 @@
 """A second evaluation of every loss, from its textbook definition, that shares nothing with the reference.
 
 mpmath at 400 digits; the gradient by dual numbers through the whole value, reduction and cotangent included, and the
-Hessian-vector product by dual numbers of dual numbers. It takes finite predictions, or -inf logits; the table of special
-values (test_special_values.py) looks after the others.
+Hessian-vector product by dual numbers of dual numbers. It takes finite predictions, or -inf logits; the table of
+special values (test_special_values.py) looks after the others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ DIVISOR = number(np.float32(1e-12))
 
 @dataclass(frozen=True)
 class Second:
-    """The second evaluation: the values, by index (the empty index where reduced), the gradient and, where the case has a
-    direction, the Hessian-vector product, by index."""
+    """The second evaluation, by index: the values (the empty index where reduced), the gradient and, where the case has
+    a direction, the Hessian-vector product."""
 
     value: dict[Index, Any]
     gradient: dict[Index, Any]
