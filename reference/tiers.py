@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference import double_double_losses, exact, fast, float_hessian
+from lossconform.reference import double_double_losses, exact, fast, hessian_product
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Loss, Reduction, unrows
@@ -102,7 +103,7 @@ def examine(
         counts.add("exact", n)
         counts.add_product("exact", 0 if case.direction is None else n)
         return exact.evaluate(case, policy, gradient=gradient), counts
-    if gradient and (problem.kept & ~problem.nan_rows).any():
+    if (gradient or case.direction is not None) and (problem.kept & ~problem.nan_rows).any():
         problem.cotangent  # noqa: B018 - refuses a wrong shape
     work = _Work(problem, gradient, decide == "correct rounding", counts)
     tiers = FLOAT64 if case.dtype == "float64" and work.rounding else SMALL_FORMATS
@@ -111,36 +112,11 @@ def examine(
     work.finish()
     product = None
     if case.direction is not None:
-        whole = _hessian_product(problem, work.rounding, counts)
+        whole = hessian_product.of(
+            problem, partial(_one_number, fmt=case.format) if work.rounding else None, counts.add_product
+        )
         product = Enclosure(*(unrows(case, part) for part in _parts(whole)))
     return Result(_value(work), _gradient(work) if gradient else None, product), counts
-
-
-def _hessian_product(problem: Canonical, rounding: bool, counts: Counts) -> Enclosure:
-    """Return the products of all rows, (N, C), each from the first tier that decides it."""
-    shape, fmt = problem.x.shape, problem.case.format
-    result = Enclosure(np.full(shape, np.nan), np.zeros(shape), np.zeros(shape))
-    left = np.arange(shape[0])
-    small = fmt.name != "float64" or not rounding
-    tiers = {"fast": float_hessian.FAST} if small else {}
-    for name, tier in {**tiers, "double-double": float_hessian.DOUBLE_DOUBLE, "exact": None}.items():
-        some = take(problem, left)
-        if not left.size:
-            break
-        if tier is None:
-            found = exact.hessian_product(some)
-            decided = np.ones(len(left), bool)
-        else:
-            bounds = float_hessian.evaluate(some, tier)
-            if bounds is None:
-                continue
-            found = bounds.value
-            decided = bounds.covered & _one_number(found, fmt) if rounding else bounds.covered
-        counts.add_product(name, int(decided.sum()))
-        for mine, given in zip(_parts(result), _parts(found), strict=True):
-            mine[left[decided]] = given[decided]
-        left = left[~decided]
-    return result
 
 
 class _Work:

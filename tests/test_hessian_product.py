@@ -26,6 +26,8 @@ from lossconform.reference.losses import FAMILIES, HESSIANS
 from lossconform.reference.policy import Policy
 from lossconform.reference.serial import case_from_json, case_to_json
 
+CE = Loss.SOFTMAX_CROSS_ENTROPY
+
 DIRECTIONS = {
     "normal": lambda g, shape: g.normal(0, 1, shape),
     "few values": lambda g, shape: g.choice([0.0, 1.0, -1.0, 2.0, 3.0], shape),
@@ -175,6 +177,18 @@ class TestExactZeros:
         assert 0 < abs(found.h[0, 2]) < 1e-15
         assert found.h[0, 2] + found.hi[0, 2] < 0
 
+    def test_what_takes_more_bits_than_the_first_try_to_tell_from_zero(self) -> None:
+        near = 2.0**-300
+        mean = Case(loss=Loss.LOG_SUM_EXP, prediction=np.array([[0.0, near, 5.0]]))
+        found = product(mean.replace(direction=np.array([[1.0, 3.0, 2.0]])))
+        assert -near < found.h[0, 2] + found.hi[0, 2] < 0
+        # At the first class 2 A B, where A is exp(0) - exp(near) over S; neither end of the row has a part in it.
+        x, v, c = [5.0, 0.0, near, 1.0, -5.0], [0.0, 1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]
+        found = product(
+            Case(loss=Loss.SOFTMAX, prediction=np.array([x]), direction=np.array([v]), cotangent=np.array([c]))
+        )
+        assert -near < found.h[0, 0] + found.hi[0, 0] < 0
+
     def test_a_softmax_whose_second_derivative_cancels(self) -> None:
         # Two classes: p'' = p (1 - p) (1 - 2 p), which is 0 at ties.
         case = Case(loss=Loss.SOFTMAX, prediction=np.array([[0.3, 0.3]]), direction=np.array([[1.0, 0.0]]))
@@ -227,3 +241,13 @@ def test_cutting_and_writing_keep_the_direction() -> None:
     again = case_from_json(case_to_json(case)).direction
     assert again is not None
     assert again.tolist() == (-x).tolist()
+
+
+@pytest.mark.parametrize(("loss", "form"), [(Loss.LOG_SUM_EXP, Form.LOGITS), (CE, Form.LOG_PROBABILITIES)], ids=str)
+def test_a_cotangent_of_the_wrong_shape_is_refused(loss: Loss, form: Form) -> None:
+    target = {"target": np.array([0]), "target_form": TargetForm.INDEX} if loss is CE else {}
+    x = np.zeros((1, 2))
+    case = Case(loss=loss, form=form, prediction=x, cotangent=np.ones(3), direction=x, **target)  # type: ignore[arg-type]
+    for ask in (evaluate, tiers.evaluate):
+        with pytest.raises(ValueError, match="cotangent: shape"):
+            ask(case, gradient=False)

@@ -75,6 +75,7 @@ WITH_TARGET = [
     (BCE, PROBABILITIES,   [NAN, -0.5, 2], [0, 1, 1],     {},                             [0, 1, 1],  [NAN, 4, 0.25]),
     (BCE, PROBABILITIES,   [0, 1, 0.5],    [1, 1, 1],     CLIPPED, [1, 1, 1], [0, 0, 4]),
     (BCE, PROBABILITIES,   [0, 1, 0.5],    [1, 1, 1],     CLAMPED, [1, 2, 1], [1 / FLOOR, 2 / FLOOR, 4]),
+    (BCE, PROBABILITIES,   [0, 1, 0.5],    [0, 0.5, 1],     CLAMPED, [1, 2, 1], [1 / FLOOR, 2 / FLOOR, 4]),
     (KL, NLL,              [NAN, 0, -INF], [1, 0, 1],     {},                             [1, 2, 3],  NOTHING),
     (KL, PROBABILITIES,    [0.5, 0, 0],    [1, 0, 0.5],   {},                             [3, 1, -1], [12, 0, -INF]),
     (KL, PROBABILITIES,    [NAN, 0.5, 2],  [1, 0.5, 1],   CLIPPED, [0, 1, 1], [NAN, 2, 0]),
