@@ -32,7 +32,8 @@ def _scaled(row: Row, direction: Sequence[fmpq], scale: fmpq) -> list[Number]:
     if scale == 0:
         return [Real(ZERO)] * len(row.x)
     terms = _Terms.of(row, q, direction)
-    return [_moved(q, terms, j, scale) for j in range(len(row.x))]
+    over = arb(scale) / q.total
+    return [_moved(q, terms, j, scale, over) for j in range(len(row.x))]
 
 
 def cross_entropy(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
@@ -89,7 +90,9 @@ class _Terms:
     def of(cls, row: Row, q: Parts, v: Sequence[fmpq], c: Sequence[fmpq] | None = None) -> _Terms:
         """Return the terms of a row."""
         a = {i: v[i] - v[q.top] for i in q.active}
-        b = dict.fromkeys(q.active, ZERO) if c is None else {i: c[i] - c[q.top] for i in q.active}
+        if c is None:
+            return cls(row.x, a, dict.fromkeys(q.active, ZERO), (_mean(q, a), ZERO_BALL, ZERO_BALL))
+        b = {i: c[i] - c[q.top] for i in q.active}
         both = {i: a[i] * b[i] for i in q.active}
         return cls(row.x, a, b, (_mean(q, a), _mean(q, b), _mean(q, both)))
 
@@ -114,8 +117,8 @@ def _mean(q: Parts, weights: dict[int, fmpq]) -> arb:
     return sum((arb(w) * q.e[i] for i, w in weights.items() if w != 0), ZERO_BALL) / q.total
 
 
-def _moved(q: Parts, terms: _Terms, j: int, scale: fmpq) -> Real:
-    """Return scale · p_j (a_j - A)."""
+def _moved(q: Parts, terms: _Terms, j: int, scale: fmpq, over: arb) -> Real:
+    """Return scale · p_j (a_j - A), given the scale over S as a ball too."""
     if j not in q.e:
         return Real(ZERO)
     a = terms.a[j]
@@ -124,7 +127,7 @@ def _moved(q: Parts, terms: _Terms, j: int, scale: fmpq) -> Real:
     inner = arb(a) - terms.means[0]
     if inner.contains(0) and all(n * a == own for n, own, *_ in terms.groups.values()):
         return Real(ZERO)
-    return Real(ZERO, inner * q.e[j] / q.total * arb(scale))
+    return Real(ZERO, inner * q.e[j] * over)
 
 
 def _bent(q: Parts, terms: _Terms, j: int, more: fmpq) -> Real:
