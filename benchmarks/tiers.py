@@ -20,7 +20,7 @@ import numpy as np
 
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
-from lossconform.reference import double_double_losses, fast, tiers
+from lossconform.reference import double_double_losses, exact, fast, float_hessian, tiers
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.exact import evaluate
@@ -49,6 +49,11 @@ def case_of(dtype: str, classes: int, rows: int) -> Case:
     return Case(loss=Loss.SOFTMAX_CROSS_ENTROPY, prediction=x, target=labels, target_form=TargetForm.INDEX)
 
 
+def moved(case: Case) -> Case:
+    """Return the case with a direction."""
+    return case.replace(direction=np.random.default_rng(1).normal(0, 1, case.prediction.shape))
+
+
 def rates(calls: dict[str, tuple[int, Callable[[], object]]], seconds: float) -> dict[str, float]:
     """Return the million logits per second of each call, given how many logits it looks at; calls take turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -70,6 +75,7 @@ def speed(seconds: float) -> None:
         small, wide = case_of("float32", classes, rows), case_of("float64", classes, rows)
         problem, wide_problem = canonical(small, Policy()), canonical(wide, Policy())
         few = case_of("float32", classes, max(1, EXACT_LOGITS // classes))
+        directed, wide_directed, few_directed = (canonical(moved(case), Policy()) for case in (small, wide, few))
         n, k = rows * classes, few.prediction.size
         found = rates(
             {
@@ -84,12 +90,18 @@ def speed(seconds: float) -> None:
                 "end to end, float32 gradient too": (n, partial(tiers.evaluate, small)),
                 "end to end, float64 value": (n, partial(tiers.evaluate, wide, gradient=False)),
                 "end to end, float64 gradient too": (n, partial(tiers.evaluate, wide)),
+                "fast, Hessian-vector product": (n, partial(float_hessian.evaluate, directed, float_hessian.FAST)),
+                "double-double, Hessian-vector product": (
+                    n,
+                    partial(float_hessian.evaluate, wide_directed, float_hessian.DOUBLE_DOUBLE),
+                ),
+                "exact, Hessian-vector product": (k, partial(exact.hessian_product, few_directed)),
             },
             seconds,
         )
         print(f"C = {classes}, {rows} rows")
         for name, rate in found.items():
-            print(f"  {name:34} {rate:9.3f} {rate / found['NumPy']:9.4f}")
+            print(f"  {name:38} {rate:9.3f} {rate / found['NumPy']:9.4f}")
 
 
 def shares(batches: int) -> None:

@@ -54,6 +54,7 @@ def take_rows(case: Case, rows: Sequence[int]) -> Case:
         target=pick(case.target),
         sample_weight=pick(case.sample_weight),
         where=pick(case.where),
+        direction=pick(case.direction),
         cotangent=pick(case.cotangent) if case.cotangent is not None and case.cotangent.ndim else case.cotangent,
     )
 
@@ -77,5 +78,6 @@ def take_classes(case: Case, classes: Sequence[int]) -> Case | None:
         class_weight=None if case.class_weight is None else case.class_weight[kept],
         pos_weight=None if case.pos_weight is None else case.pos_weight[kept],
         where=None if case.where is None else case.where[:, kept],
+        direction=None if case.direction is None else case.direction[:, kept],
         cotangent=case.cotangent[:, kept] if wide and case.cotangent is not None else case.cotangent,
     )

@@ -114,6 +114,8 @@ def take(problem: Canonical, index: NDArray[np.intp] | slice) -> Canonical:
     result.__dict__["denominator"] = problem.denominator
     if problem.case.cotangent is not None:
         result.__dict__["cotangent"] = problem.cotangent[index]
+    if problem.direction is not None:
+        result.__dict__["direction"] = problem.direction[index]
     return result
 
 

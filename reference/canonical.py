@@ -152,6 +152,12 @@ class Canonical:
             return np.full((n, self.entries), float(values))
         return rows(self.case, values) if self.wide else values.reshape(n, 1)
 
+    @cached_property
+    def direction(self) -> Float64 | None:
+        """What the Hessian is multiplied by, (N, C); None where no second derivatives are asked for."""
+        given = self.case.direction
+        return None if given is None else rows(self.case, given.astype(np.float64))
+
     def weights(self) -> Float64:
         """Return the weight that each class's target is multiplied by, in float64, shape (N, C)."""
         case = self.case

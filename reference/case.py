@@ -70,7 +70,7 @@ BINARY = frozenset({Loss.BINARY_CROSS_ENTROPY, Loss.FOCAL})
 ELEMENTWISE = BINARY | {Loss.KL_DIVERGENCE}
 """Losses with one term an element, before the class axis is reduced."""
 
-ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent")
+ARRAYS = ("prediction", "target", "class_weight", "pos_weight", "sample_weight", "where", "cotangent", "direction")
 ENUMS: dict[str, type[StrEnum]] = {"loss": Loss, "form": Form, "target_form": TargetForm, "reduction": Reduction}
 
 
@@ -100,6 +100,8 @@ class Case:
         alpha: of a focal loss, the weight of target 1 in [0, 1], where target 0 has 1 - alpha; None for no weights.
         reduction: over everything but the class axis.
         cotangent: the upstream gradient, in the shape of the loss function's value; None is all ones.
+        direction: what the Hessian is multiplied by, finite, in the prediction's shape; None asks for no second
+            derivatives.
     """
 
     loss: Loss
@@ -118,6 +120,7 @@ class Case:
     alpha: float | None = None
     reduction: Reduction = Reduction.NONE
     cotangent: Array | None = None
+    direction: Array | None = None
 
     def __post_init__(self) -> None:
         for name, kind in ENUMS.items():
@@ -213,6 +216,11 @@ def validate(case: Case) -> None:
         raise _fail("where", f"{where.dtype} of shape {where.shape}", f"bool of shape {prediction.shape}")
     if case.cotangent is not None and not np.isfinite(case.cotangent.astype(np.float64)).all():
         raise _fail("cotangent", "NaN or infinity", "finite numbers")
+    direction = case.direction
+    if direction is not None and direction.shape != prediction.shape:
+        raise _fail("direction", f"shape {direction.shape}", f"{prediction.shape}, that of the prediction")
+    if direction is not None and not np.isfinite(direction.astype(np.float64)).all():
+        raise _fail("direction", "NaN or infinity", "finite numbers")
 
 
 def _validate_target(case: Case) -> None:

@@ -18,11 +18,11 @@ from flint import ctx, fmpq
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Reduction, unrows
 from lossconform.reference.enclosure import Enclosure
-from lossconform.reference.losses import FAMILIES
-from lossconform.reference.losses.row import Family, Number
+from lossconform.reference.losses import FAMILIES, HESSIANS
+from lossconform.reference.losses.row import Family, HessianProduct, Number
 from lossconform.reference.policy import Policy
 from lossconform.reference.real import ZERO, Real, special, table, total
-from lossconform.reference.rows import Rows
+from lossconform.reference.rows import Rows, exactly
 
 PRECISIONS = (120, 256, 1024, 4096)
 """The bits of each round of Ziv's loop. At 120, and not beyond, an exponential takes two words; with many classes the
@@ -38,6 +38,7 @@ class Result:
 
     value: Enclosure
     gradient: Enclosure | None
+    hessian_product: Enclosure | None = None
 
 
 def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True) -> Result:
@@ -50,7 +51,9 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
 
     Returns:
         The value in nats, in the shape that the reduction gives, and the gradient in the prediction's shape. A row
-        with NaN is NaN. An infinite loss has NaN or infinite gradient only where the derivative is.
+        with NaN is NaN. An infinite loss has NaN or infinite gradient only where the derivative is. For a case with a
+        direction also the product of the Hessian with it, in the prediction's shape: the derivative of the gradient, as
+        the policy has it, along the direction.
 
     Raises:
         ValueError: a label outside the range that the policy gives no meaning; a cotangent of the wrong shape; a
@@ -66,7 +69,11 @@ def evaluate(case: Case, policy: Policy | None = None, *, gradient: bool = True)
     with _precision(PRECISIONS[0]):
         values, slope = answers(rows, family, gradient)
         value = _reduce(rows, family, values)
-    return Result(value, None if slope is None else _unrows(case, slope))
+    return Result(
+        value,
+        None if slope is None else _unrows(case, slope),
+        None if case.direction is None else _unrows(case, hessian_product(problem)),
+    )
 
 
 def answers(rows: Rows, family: Family, gradient: bool) -> tuple[list[list[Number]], Enclosure | None]:
@@ -86,6 +93,17 @@ def answers(rows: Rows, family: Family, gradient: bool) -> tuple[list[list[Numbe
             with _precision(PRECISIONS[-1]):
                 slopes[:, start : start + size] = table(flat).reshape(3, -1, c)
     return values, None if slopes is None else Enclosure(*slopes)
+
+
+def hessian_product(problem: Canonical) -> Enclosure:
+    """Return the Hessian-vector product of each row with the case's direction, (N, C)."""
+    case = problem.case
+    if (case.loss, case.form) not in HESSIANS:
+        raise ValueError(f"direction: given for {case.loss}; the reference has no Hessian of that loss")
+    rows, product = Rows(problem), HESSIANS[case.loss, case.form]
+    with _precision(PRECISIONS[0]):
+        numbers = [number for i in range(problem.x.shape[0]) for number in _product(rows, product, i)]
+    return enclosure(numbers, problem.x.shape)
 
 
 @contextmanager
@@ -126,6 +144,26 @@ def _row(
     if gradient and factors is None:
         slopes = [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
     return values, slopes
+
+
+def _product(rows: Rows, product: HessianProduct, i: int) -> list[Number]:
+    """Return the Hessian-vector product of a row: Ziv's loop."""
+    problem = rows.problem
+    if rows.fixed[i]:
+        return [_fixed(problem, i)] * problem.x.shape[1]
+    row, factors = rows.row(i), rows.factors(i)
+    if factors is None:
+        return [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
+    assert problem.direction is not None  # noqa: S101 - it was asked for
+    direction = [exactly(v) for v in problem.direction[i].tolist()]
+    numbers: list[Number] = []
+    for bits in precisions(len(direction)):
+        ctx.prec = bits
+        row.parts = None
+        numbers = product(row, factors, direction)
+        if _decided(numbers):
+            break
+    return numbers
 
 
 @lru_cache

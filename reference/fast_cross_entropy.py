@@ -144,7 +144,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
     return collected(enclosed(*value), None if slopes is None else slopes.enclosure(), covered)
 
 
-def _target(problem: Canonical, rows: slice) -> Float64:
+def weighted_target(problem: Canonical, rows: slice) -> Float64:
     """Return the smoothed and weighted target of rows, each entry within 6u."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
     base, where = problem.base[rows], problem.where[rows]
@@ -173,7 +173,7 @@ def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
 
     def use(block: Block, sums: Sums) -> None:
         rows = block.rows
-        t = _target(problem, rows)
+        t = weighted_target(problem, rows)
         terms = block.spare
         np.multiply(block.d, t, out=terms)
         nothing = t == 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference import double_double_losses, exact, fast
+from lossconform.reference import double_double_losses, exact, fast, hessian_product
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Loss, Reduction, unrows
@@ -62,17 +63,24 @@ class Counts:
     """How many rows each tier decided; a sum that only the exact tier decides makes all its rows exact."""
 
     rows: dict[str, int] = field(default_factory=dict)
+    products: dict[str, int] = field(default_factory=dict)
+    """Of Hessian-vector products."""
 
     def add(self, tier: str, rows: int) -> None:
         """Count rows."""
         if rows:
             self.rows[tier] = self.rows.get(tier, 0) + rows
 
+    def add_product(self, tier: str, rows: int) -> None:
+        """Count rows of a Hessian-vector product."""
+        if rows:
+            self.products[tier] = self.products.get(tier, 0) + rows
+
 
 def evaluate(
     case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
 ) -> Result:
-    """Return proven bounds on the value of a case, and on its gradient; see `exact.evaluate`.
+    """Return proven bounds on the value of a case, its gradient and Hessian-vector product; see `exact.evaluate`.
 
     Args:
         case: the question.
@@ -99,12 +107,19 @@ def examine(
     counts = Counts()
     if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
         counts.add("exact", n)
+        counts.add_product("exact", 0 if case.direction is None else n)
         return exact.evaluate(case, policy, gradient=gradient), counts
-    if gradient and case.cotangent is not None and (problem.kept & ~problem.nan_rows).any():
+    asked = gradient or case.direction is not None
+    if asked and case.cotangent is not None and (problem.kept & ~problem.nan_rows).any():
         problem.cotangent  # noqa: B018 - refuses a wrong shape
     rounding = decide == "correct rounding"
     value, slope = _in_blocks(problem, gradient, rounding, counts)
-    return Result(_value(problem, value, rounding, counts), None if slope is None else _gradient(case, slope)), counts
+    result = Result(
+        _value(problem, value, rounding, counts),
+        None if slope is None else _gradient(case, slope),
+        None if case.direction is None else _hessian_product(problem, rounding, counts),
+    )
+    return result, counts
 
 
 def _in_blocks(
@@ -273,13 +288,19 @@ def _value(problem: Canonical, value: Enclosure, rounding: bool, counts: Counts)
         if not rounding or np.isnan(whole.h) or low == high:
             return whole
     counts.rows = {"exact": problem.x.shape[0]}
-    return exact.evaluate(case, problem.policy, gradient=False).value
+    return exact.evaluate(case.replace(direction=None), problem.policy, gradient=False).value
 
 
 def _gradient(case: Case, slope: Enclosure) -> Enclosure:
     if slope.shape == case.prediction.shape and case.class_axis == 1:
         return slope
     return Enclosure(*(unrows(case, part) for part in _parts(slope)))
+
+
+def _hessian_product(problem: Canonical, rounding: bool, counts: Counts) -> Enclosure:
+    decided = partial(_one_number, fmt=problem.case.format) if rounding else None
+    whole = hessian_product.of(problem, decided, counts.add_product)
+    return Enclosure(*(unrows(problem.case, part) for part in _parts(whole)))
 
 
 def _reduced(values: Enclosure, denominator: Fraction) -> Enclosure | None:

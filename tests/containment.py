@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from lossconform.reference.bounds import TINY
 from lossconform.reference.case import Array, Case, Form, Loss, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import FORMATS, Format, dtype_of, round_to, two_sum
@@ -40,6 +42,34 @@ def undecided(mine: Enclosure, fmt: Format) -> Array:
     """Return where the bounds round to different numbers."""
     low, high = mine.rounded(fmt)
     return np.asarray((low != high) & ~np.isnan(mine.h))
+
+
+WORST = ("up", "down", "either", "flushed")
+
+
+def worst_numpy(kind: str) -> SimpleNamespace:
+    """Return NumPy with an exp, log and log1p as wrong as the fast tier assumes, or with subnormal results flushed."""
+    g = np.random.default_rng(3)
+
+    def worse(name: str) -> Any:
+        function = getattr(np, name)
+
+        def call(x: Any, out: Any = None) -> Any:
+            y = np.array(function(x))
+            sign = {"up": 1, "down": -1, "flushed": 1}.get(kind) or g.choice([-1, 1], y.shape)
+            # The right answer is within half an ULP of y, or one at most: 3 more make no more than 4.
+            moved = y + sign * 3 * np.spacing(np.abs(y))
+            y = np.where((y != 0) & (np.asarray(x) != 0) & np.isfinite(y), moved, y)
+            if kind == "flushed":
+                y = np.where(np.abs(y) < TINY, 0.0, y)
+            if out is None:
+                return y
+            out[...] = y
+            return out
+
+        return call
+
+    return SimpleNamespace(**{**vars(np), **{name: worse(name) for name in ("exp", "log", "log1p")}})
 
 
 def logits(regime: Regime, dtype: str, n: int, c: int, seed: int) -> Array:

@@ -1,6 +1,7 @@
 """Dual numbers a + b·eps with eps² = 0 over mpmath: the forward mode, for one direction an input.
 
-Every operation is its Taylor series cut after the linear term. Nothing here knows of a loss.
+Every operation is its Taylor series cut after the linear term. Nothing here knows of a loss. For second derivatives the
+numbers of a dual are themselves of that kind, `Moving`: a + b·delta, for one direction.
 """
 
 from __future__ import annotations
@@ -26,6 +27,59 @@ def number(x: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Moving:
+    """A number and its derivative along the direction in which the whole prediction moves."""
+
+    real: Any
+    slope: Any
+
+    def __add__(self, other: Any) -> Moving:
+        return Moving(self.real + other.real, self.slope + slope_of(other))
+
+    def __sub__(self, other: Any) -> Moving:
+        return self + other * mpf(-1)
+
+    def __mul__(self, other: Any) -> Moving:
+        return Moving(self.real * other.real, self.slope * other.real + slope_of(other) * self.real)
+
+    def __truediv__(self, other: Any) -> Moving:
+        quotient = self.real / other.real
+        return Moving(quotient, (self.slope - quotient * slope_of(other)) / other.real)
+
+    def __rtruediv__(self, other: Any) -> Moving:
+        return Moving(other, mpf(0)) / self
+
+    def __rsub__(self, other: Any) -> Moving:
+        return self * mpf(-1) + other
+
+    def __neg__(self) -> Moving:
+        return self * mpf(-1)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def slope_of(x: Any) -> Any:
+    """Return the derivative of a number; plain ones do not move."""
+    return x.slope if isinstance(x, Moving) else mpf(0)
+
+
+def _exp(x: Any) -> Any:
+    value = mp.exp(x.real)
+    return Moving(value, value * x.slope) if isinstance(x, Moving) else value
+
+
+def _log(x: Any) -> Any:
+    return Moving(mp.log(x.real), x.slope / x.real) if isinstance(x, Moving) else mp.log(x)
+
+
+def _sum(numbers: list[Any]) -> Any:
+    value = mp.fsum([n.real for n in numbers])
+    if not any(isinstance(n, Moving) for n in numbers):
+        return value
+    return Moving(value, mp.fsum([slope_of(n) for n in numbers]))
+
+
+@dataclass(frozen=True)
 class Dual:
     """A value and its first derivatives by the inputs that it depends on."""
 
@@ -47,12 +101,12 @@ class Dual:
 
     def exp(self) -> Dual:
         """Return exp: exp(a) (1 + b·eps)."""
-        value = mp.exp(self.a)
+        value = _exp(self.a)
         return Dual(value, _scaled(self.b, value))
 
     def log(self) -> Dual:
         """Return the logarithm: log a + (b / a)·eps."""
-        return Dual(mp.log(self.a), _scaled(self.b, 1 / self.a))
+        return Dual(_log(self.a), _scaled(self.b, 1 / self.a))
 
     def power(self, exponent: Any) -> Dual:
         """Return a power: a^n (1 + n b / a·eps)."""
@@ -84,7 +138,7 @@ def constant(x: Any) -> Dual:
 
 def total(numbers: list[Dual]) -> Dual:
     """Return a sum; derivatives are collected once."""
-    value = mp.fsum([n.a for n in numbers])
+    value = _sum([n.a for n in numbers])
     slopes: dict[Index, Any] = {}
     for n in numbers:
         for key, v in n.b.items():

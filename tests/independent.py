@@ -1,7 +1,8 @@
 """A second evaluation of every loss, from its textbook definition, that shares nothing with the reference.
 
-mpmath at 400 digits; the gradient by dual numbers through the whole value, reduction and cotangent included. It takes
-finite predictions, or -inf logits; the table of special values (test_special_values.py) looks after the others.
+mpmath at 400 digits; the gradient by dual numbers through the whole value, reduction and cotangent included, and the
+Hessian-vector product by dual numbers of dual numbers. It takes finite predictions, or -inf logits; the table of
+special values (test_special_values.py) looks after the others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dual import Dual, Index, constant, number, total
+from dual import Dual, Index, Moving, constant, number, slope_of, total
 from mpmath import mp, mpf
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
@@ -23,10 +24,12 @@ DIVISOR = number(np.float32(1e-12))
 
 @dataclass(frozen=True)
 class Second:
-    """The second evaluation: the values, by index (the empty index where reduced), and the gradient, by index."""
+    """The second evaluation, by index: the values (the empty index where reduced), the gradient and, where the case has
+    a direction, the Hessian-vector product."""
 
     value: dict[Index, Any]
     gradient: dict[Index, Any]
+    hessian_product: dict[Index, Any] | None = None
 
 
 class Reader:
@@ -51,7 +54,9 @@ class Reader:
         """One input: the number + 1·eps."""
         index = self.full(row, j)
         slopes = {index: mpf(1)} if self.wanted is None or index in self.wanted else {}
-        return Dual(number(self.case.prediction[index]), slopes)
+        x, direction = number(self.case.prediction[index]), self.case.direction
+        moved = direction is not None and mp.isfinite(x) and direction[index] != 0
+        return Dual(Moving(x, number(direction[index])) if moved else x, slopes)  # type: ignore[index]
 
     def takes_part(self, row: Index, j: int) -> bool:
         """Whether a class is not masked."""
@@ -118,9 +123,9 @@ def bounds(case: Case, high: float) -> tuple[Any, Any]:
 
 def clip(p: Dual, limits: tuple[Any, Any] | None) -> Dual:
     """A number within limits; constant where it is moved."""
-    if limits is None or limits[0] <= p.a <= limits[1]:
+    if limits is None or limits[0] <= p.a.real <= limits[1]:
         return p
-    return constant(limits[0] if p.a < limits[0] else limits[1])
+    return constant(limits[0] if p.a.real < limits[0] else limits[1])
 
 
 def probability_limits(reader: Reader) -> tuple[Any, Any] | None:
@@ -147,7 +152,7 @@ def softmax(reader: Reader, row: Index) -> list[Dual]:
 
 def negative_log(p: Dual) -> Dual:
     """-log p; infinite at 0."""
-    return constant(mp.inf) if p.a == 0 else p.log().times(-1)
+    return constant(mp.inf) if p.a.real == 0 else p.log().times(-1)
 
 
 def log_softmax(reader: Reader, row: Index) -> list[Dual]:
@@ -158,7 +163,7 @@ def log_softmax(reader: Reader, row: Index) -> list[Dual]:
 
 def entropy(reader: Reader, row: Index) -> Dual:
     """-sum p log p, with 0 log 0 = 0."""
-    return total([p * negative_log(p) for p in softmax(reader, row) if p.a != 0])
+    return total([p * negative_log(p) for p in softmax(reader, row) if p.a.real != 0])
 
 
 def cross_entropy(reader: Reader, row: Index) -> Dual:
@@ -210,12 +215,12 @@ def binary(reader: Reader, row: Index, j: int) -> Dual:
     terms = []
     for weight, loss in ((t * pos, negative_log(p)), (1 - t, negative_log(q))):
         if weight != 0:
-            terms.append(Dual(min(loss.a, mpf(100)) if clamped else loss.a, loss.b).times(weight))
+            terms.append(Dual(mpf(100) if clamped and loss.a.real > 100 else loss.a, loss.b).times(weight))
     weight = reader.class_weight(row, j)
     result = total(terms).times(weight) if weight else constant(0)
     if clamped:
         product = p.a * q.a
-        ratio = product / max(product, DIVISOR)
+        ratio = product / DIVISOR if product.real < DIVISOR else mpf(1)
         return Dual(result.a, {key: v * ratio for key, v in result.b.items()})
     return result
 
@@ -327,6 +332,15 @@ def denominator(reader: Reader, entries: int) -> Any:
 
 def second(case: Case, policy: Policy, wanted: Collection[Index] | None = None) -> Second:
     """Evaluate a case; the gradient by the wanted entries of the prediction, all if None."""
+    result = _second(case, policy, wanted)
+    if case.direction is None:
+        return result
+    value, gradient = ({index: v.real for index, v in part.items()} for part in (result.value, result.gradient))
+    product = {i: mp.nan if mp.isnan(v.real) else slope_of(v) for i, v in result.gradient.items()}
+    return Second(value, gradient, product)
+
+
+def _second(case: Case, policy: Policy, wanted: Collection[Index] | None = None) -> Second:
     reader = Reader(case, policy, wanted)
     values: dict[Index, Dual] = {}
     slopes: list[Dual] = []
@@ -359,7 +373,7 @@ def second(case: Case, policy: Policy, wanted: Collection[Index] | None = None) 
         empty = mp.nan if policy.zero_denominator == "nan" else mpf(0)
         counted = [row for row in reader.batch() if not reader.is_ignored(row)]
         return Second({(): empty}, {reader.full(row, j): empty for row in counted for j in range(reader.c)})
-    value = mp.fsum([v.a for v in values.values()]) / divisor
+    value = mp.fsum([v.a.real for v in values.values()]) / divisor
     return Second({(): value}, {index: v / divisor for index, v in gradient.items()})
 
 

@@ -67,6 +67,8 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (INDEX, {"where": np.ones((2, 3))}, "where: float64 of shape (2, 3); expected bool of shape (2, 3)"),
     (INDEX, {"where": np.ones(3, bool)}, "where: bool of shape (3,); expected bool of shape (2, 3)"),
     (INDEX, {"cotangent": np.array([1.0, np.nan])}, "cotangent: NaN or infinity; expected finite numbers"),
+    (INDEX, {"direction": np.ones(2)}, "direction: shape (2,); expected (2, 3), that of the prediction"),
+    (INDEX, {"direction": np.full((2, 3), np.inf)}, "direction: NaN or infinity; expected finite numbers"),
 ]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from containment import QUESTIONS, REGIMES, SIZES, disagree, question, strays
+from containment import QUESTIONS, REGIMES, SIZES, WORST, disagree, question, strays, worst_numpy
 
 from lossconform.reference import bounds, fast, fast_binary, fast_sums, pairs, tiers
 from lossconform.reference.bounds import Bounds
@@ -69,31 +68,10 @@ def test_it_covers_whatever_is_finite(name: str) -> None:
 class TestWorstLibm:
     """exp, log and log1p wrong by what the assumption allows, and subnormals flushed: the proof must still hold."""
 
-    @pytest.fixture(params=["up", "down", "either", "flushed"], autouse=True)
+    @pytest.fixture(params=WORST, autouse=True)
     def _libm(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-        g = np.random.default_rng(3)
-
-        def worse(name: str) -> Any:
-            function = getattr(np, name)
-
-            def call(x: Any, out: Any = None) -> Any:
-                y = np.array(function(x))
-                sign = {"up": 1, "down": -1, "flushed": 1}.get(request.param) or g.choice([-1, 1], y.shape)
-                # The right answer is within half an ULP of y, or one at most: 3 more make no more than 4.
-                moved = y + sign * 3 * np.spacing(np.abs(y))
-                y = np.where((y != 0) & (np.asarray(x) != 0) & np.isfinite(y), moved, y)
-                if request.param == "flushed":
-                    y = np.where(np.abs(y) < bounds.TINY, 0.0, y)
-                if out is None:
-                    return y
-                out[...] = y
-                return out
-
-            return call
-
-        fake = SimpleNamespace(**{**vars(np), **{name: worse(name) for name in ("exp", "log", "log1p")}})
         for module in (fast_sums, fast_binary):
-            monkeypatch.setattr(module, "np", fake)
+            monkeypatch.setattr(module, "np", worst_numpy(request.param))
 
     @pytest.mark.parametrize(
         "name", ["index", "log-sum-exp", "softmax", "log-softmax", "soft", "log-sigmoid", "binary"]

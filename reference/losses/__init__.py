@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lossconform.reference.case import Form, Loss
-from lossconform.reference.losses import binary, divergence, focal, likelihood, softmax
-from lossconform.reference.losses.row import Family
+from lossconform.reference.losses import binary, divergence, focal, likelihood, softmax, softmax_hessian
+from lossconform.reference.losses.row import Family, HessianProduct
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): softmax.LOG_SUM_EXP,
@@ -23,3 +23,19 @@ FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.KL_DIVERGENCE, Form.PROBABILITIES): divergence.PROBABILITIES,
 }
 """Which formulas serve which loss of which form of prediction."""
+
+HESSIANS: dict[tuple[Loss, Form], HessianProduct] = {
+    (Loss.LOG_SUM_EXP, Form.LOGITS): softmax_hessian.log_sum_exp,
+    (Loss.SOFTMAX, Form.LOGITS): softmax_hessian.softmax,
+    (Loss.LOG_SOFTMAX, Form.LOGITS): softmax_hessian.log_softmax,
+    (Loss.ENTROPY, Form.LOGITS): softmax_hessian.entropy,
+    (Loss.LOG_SIGMOID, Form.LOGITS): binary.log_sigmoid_hessian_product,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): softmax_hessian.cross_entropy,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): divergence.linear_hessian_product,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): likelihood.from_probabilities_hessian_product,
+    (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): binary.from_logits_hessian_product,
+    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): binary.from_probabilities_hessian_product,
+    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): divergence.linear_hessian_product,
+    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): divergence.from_probabilities_hessian_product,
+}
+"""Which formulas give the Hessian-vector product."""

@@ -177,6 +177,55 @@ def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Numbe
     return result
 
 
+def _curvature(z: float) -> Real:
+    """Return sigmoid(z) sigmoid(-z): exactly 1/4 at 0, and 0 at the infinities."""
+    if z == 0 or math.isinf(z):
+        return Real(ZERO if z else fmpq(1, 4))
+    e = arb(-abs(z)).exp()
+    return Real(ZERO, e / (e + 1) ** 2, 1)
+
+
+def from_logits_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
+    """Return (a + b) sigmoid(z) sigmoid(-z) v for each element."""
+    result: list[Number] = []
+    for i, (z, factor) in enumerate(zip(row.x, spread(row, factors), strict=True)):
+        mass = row.t.get(i, ZERO) + row.b.get(i, ZERO)
+        result.append(NAN if math.isnan(z) else _curvature(z).times(mass * factor * direction[i]))
+    return result
+
+
+def log_sigmoid_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
+    """Return -sigmoid(z) sigmoid(-z) v for each element."""
+    scales = [-c * v for c, v in zip(factors, direction, strict=True)]
+    return [NAN if math.isnan(z) else _curvature(z).times(c) for z, c in zip(row.x, scales, strict=True)]
+
+
+def from_probabilities_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
+    """Return (a / p² + b / (1 - p)²) v for each element, nothing where it is clipped.
+
+    Where the policy holds the gradient's divisor at its floor that is (a + b) v over the floor. All of it is rational.
+    """
+    clamped = row.policy.probability_range.endswith("log_clamped")
+    result: list[Number] = []
+    for i, (p, factor) in enumerate(zip(row.x, spread(row, factors), strict=True)):
+        if not math.isfinite(p):
+            result.append(NAN)
+            continue
+        q, inside = _range(row, p)
+        a, b, scale = row.t.get(i, ZERO), row.b.get(i, ZERO), factor * direction[i]
+        if not inside:
+            result.append(Real(ZERO))
+        elif clamped and q * (1 - q) < DIVISOR_FLOOR:
+            result.append(Real((a + b) / DIVISOR_FLOOR * scale))
+        elif (q == 0 and a != 0) or (q == 1 and b != 0):
+            result.append(infinite(1, scale))
+        else:
+            positive = a / (q * q) if a != 0 else ZERO
+            negative = b / ((1 - q) * (1 - q)) if b != 0 else ZERO
+            result.append(Real((positive + negative) * scale))
+    return result
+
+
 LOGITS = Family(from_logits, from_logits_gradient)
 PROBABILITIES = Family(from_probabilities, from_probabilities_gradient)
 LOG_SIGMOID = Family(log_sigmoid, log_sigmoid_gradient)

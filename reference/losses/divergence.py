@@ -107,6 +107,29 @@ def _gradient(row: Row, factors: Sequence[fmpq], log: bool) -> list[Number]:
     return result
 
 
+def linear_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:  # noqa: ARG001
+    """Return 0: from log-probabilities it is linear."""
+    return [Real(ZERO)] * len(row.x)
+
+
+def from_probabilities_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
+    """Return w t v / q² for each element, nothing where it is masked or clipped."""
+    result: list[Number] = []
+    for i, factor in enumerate(spread(row, factors)):
+        mass, scale = _mass(row, i), factor * direction[i]
+        if not row.where[i]:
+            result.append(Real(ZERO))
+        elif not math.isfinite(row.x[i]):
+            result.append(NAN)
+        else:
+            q, inside = _bounded(rational(row.x[i]), row.clip)
+            if not inside or (mass.tail is None and mass.exact == 0):
+                result.append(Real(ZERO))
+            else:
+                result.append(infinite(1, scale) if q == 0 else mass.times(scale / (q * q)))
+    return result
+
+
 def _family(log: bool) -> Family:
     return Family(lambda row: _value(row, log), lambda row, c: _gradient(row, c, log))
 

@@ -107,5 +107,32 @@ def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Numbe
     return result
 
 
+def from_probabilities_hessian_product(row: Row, factors: Sequence[fmpq], direction: Sequence[fmpq]) -> list[Number]:
+    """Return t_j v_j / q_j², nothing where it is clipped, less T V / Q² where a row is divided by its sum Q.
+
+    V is the sum of the v_i that move Q: all of them where a row is divided first, those not clipped where last.
+    """
+    (factor,) = factors
+    read = _read(row)
+    if read is None:
+        return [NAN] * len(row.x)
+    _, inside, scale = read
+    last = row.policy.probability_sum == "renormalised_last"
+    pulled = ZERO
+    if row.policy.probability_sum != "as_given":
+        mass = sum((t for i, t in row.t.items() if inside[i] or last), ZERO)
+        pulled = mass * sum((v for i, v in enumerate(direction) if inside[i] or not last), ZERO) / (scale * scale)
+    result: list[Number] = []
+    for j, (x, v) in enumerate(zip(row.x, direction, strict=True)):
+        t = row.t.get(j, ZERO) if inside[j] and v != 0 else ZERO
+        if t != 0 and x == 0:
+            result.append(infinite(1, v * factor))
+        else:
+            own = t * v / (rational(x) * rational(x)) if t != 0 else ZERO
+            shared = pulled if inside[j] or not last else ZERO
+            result.append(Real((own - shared) * factor))
+    return result
+
+
 LOG_PROBABILITIES = Family(negative_log_likelihood, negative_log_likelihood_gradient)
 PROBABILITIES = Family(from_probabilities, from_probabilities_gradient)

@@ -63,6 +63,9 @@ Value = Callable[[Row], list[Number]]
 Gradient = Callable[[Row, Sequence[fmpq]], list[Number]]
 """The gradient of the sum of the row's values times the given factors, by class."""
 
+HessianProduct = Callable[[Row, Sequence[fmpq], Sequence[fmpq]], list[Number]]
+"""The derivative of that gradient along a direction, by class: the row, the factors, the direction."""
+
 
 @dataclass(frozen=True)
 class Family:

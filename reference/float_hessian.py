@@ -1,0 +1,279 @@
+"""Hessian-vector products in the float64 tiers: each formula once, over numbers that carry their error bounds.
+
+The mathematics is that of `losses.softmax_hessian` and of the gradients' own files. Rows that a formula does not cover,
+for their special values or the policy, are left to the exact tier. Bounds: docs/numerics-tiers.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossconform.reference.bounds import Bounds, Mask, collected, sane, sane_rows, take
+from lossconform.reference.canonical import Canonical
+from lossconform.reference.case import Form, Loss, TargetForm
+from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.fast import ignoring, joined
+from lossconform.reference.formats import Float64
+from lossconform.reference.hessian_arithmetic import Arithmetic, DoubleDouble, Fast
+from lossconform.reference.rows import clip_range
+from lossconform.reference.running import Running
+
+N = TypeVar("N", bound=Running)
+
+Product = Callable[[Canonical, Arithmetic[N]], tuple[Enclosure, Mask]]
+"""Encloses the products of a problem's rows, (N, C), and says which rows that covers."""
+
+BLOCK = 8192
+"""Elements at a time: some twenty copies are held of each."""
+
+
+def _directed(problem: Canonical) -> Float64:
+    assert problem.direction is not None  # noqa: S101 - it was asked for
+    return problem.direction
+
+
+def _softmax_product(problem: Canonical, tier: Arithmetic[N], inner: Callable[..., N]) -> tuple[Enclosure, Mask]:
+    """Enclose p_j times what `inner` makes of the rows, p, a, and the classes of their largest logits and logits."""
+    v = _directed(problem)
+    parts: list[Enclosure] = []
+
+    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: N) -> None:
+        a = _centred(tier, v[rows], top)
+        found = (p * inner(rows, p, a, top, x)).zero_where(np.isneginf(x))
+        parts.append(found.enclosure())
+
+    largest = tier.sweep(problem, use)
+    whole = Enclosure(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
+    return whole, np.isfinite(largest) & sane_rows(v)
+
+
+def _centred(tier: Arithmetic[N], v: Float64, top: NDArray[np.intp]) -> N:
+    """Return v_i - v_k, k one of the largest logits."""
+    return tier.number.difference(v, v[np.arange(len(top)), top][:, None])
+
+
+def _part(number: N, rows: slice) -> N:
+    """Return some rows of a number, or all of one that has a single row."""
+    wide = len(number.error) > 1
+    return type(number)(*(part[rows] if wide else part for part in vars(number).values()))
+
+
+def _moved(problem: Canonical, tier: Arithmetic[N], scale: Callable[[slice], N]) -> tuple[Enclosure, Mask]:
+    """Enclose scale · p_j (a_j - A)."""
+
+    def inner(rows: slice, p: N, a: N, *_: Any) -> N:
+        return (a - (p * a).folded()) * scale(rows)
+
+    return _softmax_product(problem, tier, inner)
+
+
+def _bent(p: N, a: N, b: N, more: N) -> N:
+    """Return (a_j - A) (b_j + more - B) + A B - M, by p_j a second derivative of the softmax."""
+    first, second, both = (p * a).folded(), (p * b).folded(), (p * (a * b)).folded()
+    return (a - first) * ((b + more) - second) + (first * second - both)
+
+
+def log_sum_exp(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose p_j (a_j - A)."""
+    factor = tier.factor(problem)
+    found, covered = _moved(problem, tier, lambda rows: _part(factor, rows))
+    return found, covered & sane_rows(problem.cotangent)
+
+
+def log_softmax(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose -(sum c_i) p_j (a_j - A), over the classes that take part."""
+    one, c = tier.scale(problem), np.where(problem.where, problem.cotangent, 0.0)
+    found, covered = _moved(problem, tier, lambda rows: -(tier.number.exact(c[rows]).folded() * one))
+    return found, covered & sane_rows(c)
+
+
+def cross_entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose T p_j (a_j - A), or w in place of T."""
+    factor = tier.factor(problem)
+
+    def scale(rows: slice) -> N:
+        if problem.policy.target_sum == "assumed_one":
+            return _part(factor, rows) * tier.number.exact(problem.row_weight[rows, None])
+        return _part(factor, rows) * tier.target(problem, rows).folded()
+
+    found, covered = _moved(problem, tier, scale)
+    return found, covered & _weighed(problem) & sane_rows(problem.cotangent)
+
+
+def _weighed(problem: Canonical) -> Mask:
+    """Return the rows of a loss with a target whose weights and targets are sane."""
+    assert problem.base is not None  # noqa: S101 - a loss with a target
+    sizes = [np.array([float(f) for f in problem.smoothing])]
+    sizes += [w.astype(np.float64) for w in (problem.case.class_weight,) if w is not None]
+    every = all(sane(size).all() for size in sizes)
+    return np.asarray(sane_rows(problem.base) & sane(problem.row_weight) & every)
+
+
+def softmax(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose p_j ((a_j - A) (b_j - B) + A B - M) for b_i = c_i - c_k."""
+    one, none = tier.scale(problem), tier.number.exact(np.zeros((1, 1)))
+
+    def inner(rows: slice, p: N, a: N, top: NDArray[np.intp], x: Float64) -> N:  # noqa: ARG001
+        return _bent(p, a, _centred(tier, problem.cotangent[rows], top), none) * one
+
+    found, covered = _softmax_product(problem, tier, inner)
+    return found, covered & sane_rows(problem.cotangent)
+
+
+def entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose -p_j ((a_j - A) (b_j + 1 - B) + A B - M) for b_i = x_i - x_k."""
+    factor, plus_one = tier.factor(problem), tier.number.exact(np.ones((1, 1)))
+
+    def inner(rows: slice, p: N, a: N, top: NDArray[np.intp], x: Float64) -> N:
+        logits = np.where(np.isneginf(x), x.max(axis=1, keepdims=True), x)
+        return -(_bent(p, a, _centred(tier, logits, top), plus_one) * _part(factor, rows))
+
+    found, covered = _softmax_product(problem, tier, inner)
+    taking = np.where(problem.where & ~np.isneginf(problem.x), problem.x, 0.0)
+    return found, covered & sane_rows(problem.cotangent) & sane_rows(taking)
+
+
+def _curvature(tier: Arithmetic[N], z: Float64) -> N:
+    """Return sigmoid(z) sigmoid(-z) as E / (1 + E)², E = exp(-abs z)."""
+    e = tier.exponential(-np.abs(z))
+    one = e + tier.number.exact(np.ones_like(z))
+    return e.over(one * one)
+
+
+def log_sigmoid(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose -sigmoid(z) sigmoid(-z) v."""
+    v = _directed(problem)
+    found = -(_curvature(tier, problem.x) * tier.number.exact(v) * tier.factor(problem))
+    return found.enclosure(), sane_rows(v) & sane_rows(problem.cotangent)
+
+
+def binary_from_logits(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose (a + b) sigmoid(z) sigmoid(-z) v."""
+    v = _directed(problem)
+    a, b = tier.weights(problem)
+    found = _curvature(tier, problem.x) * (a + b) * tier.number.exact(v) * tier.spread(problem)
+    return found.enclosure(), sane_rows(v) & sane_rows(problem.cotangent)
+
+
+def binary_from_probabilities(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose (a / p² + b / (1 - p)²) v, 0 where p is clipped."""
+    v, p = _directed(problem), problem.x
+    a, b = tier.weights(problem)
+    outside = _clipped(problem)
+    odd = ~np.isfinite(p) | (~outside & (((p == 0) & (a.h != 0)) | ((p == 1) & (b.h != 0))))
+    own = tier.number.exact(np.where((a.h == 0) | outside | odd, 1.0, p))
+    other = tier.number.difference(np.ones_like(p), np.where((b.h == 0) | outside | odd, 0.0, p))
+    found = (a.over(own * own) + b.over(other * other)) * tier.number.exact(v) * tier.spread(problem)
+    return found.zero_where(outside).enclosure(), _usable(problem, v, outside, odd)
+
+
+def likelihood(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose t_j v_j / q_j², 0 where q is clipped."""
+    v, mass = _directed(problem), tier.target(problem, slice(None))
+    found, covered = _inverse_square(problem, tier, mass, v)
+    covered &= np.isfinite(problem.x).all(axis=1) & _weighed(problem)
+    return (found * tier.factor(problem)).enclosure(), covered
+
+
+def divergence(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+    """Enclose w t v / q², 0 where q is clipped or the class takes no part."""
+    assert problem.base is not None  # noqa: S101 - a loss with a target
+    v = _directed(problem)
+    mass = tier.number.exact(problem.base) * tier.number.exact(problem.row_weight[:, None])
+    found, covered = _inverse_square(problem, tier, mass, v)
+    return (found * tier.spread(problem)).enclosure(), covered & _weighed(problem)
+
+
+def _inverse_square(problem: Canonical, tier: Arithmetic[N], mass: N, v: Float64) -> tuple[N, Mask]:
+    """Return mass · v / q², and which rows that covers."""
+    q = problem.x
+    outside = _clipped(problem) | ~problem.where
+    odd = ~outside & (~np.isfinite(q) | ((q == 0) & (mass.h != 0)))
+    nothing = outside | odd | (mass.h == 0)
+    safe = tier.number.exact(np.where(nothing, 1.0, q))
+    found = (mass.over(safe * safe) * tier.number.exact(v)).zero_where(nothing)
+    return found, _usable(problem, v, outside, odd)
+
+
+def _clipped(problem: Canonical) -> Mask:
+    """Return which probabilities the policy moves."""
+    clip = clip_range(problem.case, problem.policy)
+    if clip is None:
+        return np.zeros(problem.x.shape, bool)
+    return np.asarray((problem.x < clip[0]) | (problem.x > clip[1]))
+
+
+def _usable(problem: Canonical, v: Float64, outside: Mask, odd: Mask) -> Mask:
+    """Return the rows without an element that is left alone, whose numbers have no extreme size."""
+    used = np.where(outside | odd, 0.0, problem.x)
+    return np.asarray(~odd.any(axis=1) & sane_rows(used) & sane_rows(v) & sane_rows(problem.cotangent))
+
+
+def linear(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:  # noqa: ARG001
+    """Return 0: a loss of log-probabilities is linear."""
+    return Enclosure(*(np.zeros(problem.x.shape) for _ in range(3))), np.ones(problem.x.shape[0], bool)
+
+
+def _in_blocks(product: Any) -> Any:
+    """Evaluate block by block, for products that look at each element by itself."""
+
+    def blocked(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
+        n, c = problem.x.shape
+        size = max(1, BLOCK // c)
+        parts = [Bounds(*_split(product(take(problem, slice(i, i + size)), tier))) for i in range(0, n, size)]
+        whole = joined(parts)
+        return whole.value, whole.covered
+
+    return blocked
+
+
+def _split(found: tuple[Enclosure, Mask]) -> tuple[Enclosure, None, Mask]:
+    return found[0], None, found[1]
+
+
+PRODUCTS: dict[tuple[Loss, Form], Any] = {
+    (Loss.LOG_SUM_EXP, Form.LOGITS): log_sum_exp,
+    (Loss.SOFTMAX, Form.LOGITS): softmax,
+    (Loss.LOG_SOFTMAX, Form.LOGITS): log_softmax,
+    (Loss.ENTROPY, Form.LOGITS): entropy,
+    (Loss.LOG_SIGMOID, Form.LOGITS): _in_blocks(log_sigmoid),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): cross_entropy,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): linear,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(likelihood),
+    (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _in_blocks(binary_from_logits),
+    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(binary_from_probabilities),
+    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): linear,
+    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _in_blocks(divergence),
+}
+"""Which formulas serve which loss of which form of prediction."""
+
+
+def left_alone(problem: Canonical) -> bool:
+    """Return whether the policy or the form of the target has no formula here."""
+    case, policy = problem.case, problem.policy
+    if case.form is not Form.PROBABILITIES:
+        return False
+    return {
+        Loss.SOFTMAX_CROSS_ENTROPY: policy.probability_sum != "as_given",
+        Loss.BINARY_CROSS_ENTROPY: policy.probability_range.endswith("log_clamped"),
+        Loss.KL_DIVERGENCE: case.target_form is TargetForm.LOG_DISTRIBUTION or policy.target_range != "as_given",
+    }[case.loss]
+
+
+def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:
+    """Enclose the Hessian-vector products of a problem's rows, (N, C).
+
+    None for a policy or a mean over nothing that these tiers leave alone. Ignored rows are exactly 0.
+    """
+    if problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
+        return None
+    with np.errstate(all="ignore"):
+        found, covered = PRODUCTS[problem.case.loss, problem.case.form](problem, tier)
+        return ignoring(problem, collected(found, None, covered))
+
+
+FAST, DOUBLE_DOUBLE = Fast(), DoubleDouble()
