@@ -81,6 +81,12 @@ class TestDistance:
         fmt = FORMATS[name]
         assert distance(1.0, 1.0, 2.0**-60, fmt) == -(2.0 ** (fmt.precision - 1 - 60))
         assert distance(1.0, 1.0, -(2.0**-60), fmt) == 2.0 ** (fmt.precision - 1 - 60)
+        big = 2.0**fmt.max_exponent
+        assert distance(big, big, big * 2.0**-60, fmt) == -(2.0 ** (fmt.precision - 1 - 60))
+
+    def test_from_infinity_to_a_number(self, name: str) -> None:
+        for side in (1, -1):
+            assert distance(0.0, side * INF, 0.0, FORMATS[name]) == -side * 2.0 ** FORMATS[name].precision
 
     def test_of_an_overflow_to_the_smallest_numbers(self, name: str) -> None:
         fmt = FORMATS[name]
