@@ -240,7 +240,8 @@ def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
             return normal
         anchor = 1.5 * 2.0**52 * fmt.smallest
         subnormal = ((low + anchor) - anchor == (high + anchor) - anchor) & (size <= fmt.tiny / 4)
-    return normal | (subnormal & (width <= fmt.tiny / 4))
+        normal |= subnormal & (width <= fmt.tiny / 4)
+    return normal
 
 
 def _head(x: Float64, fmt: Format) -> Float64:
