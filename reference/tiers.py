@@ -33,8 +33,11 @@ DECIDE = ("correct rounding", "nothing")
 SIGHT = 16_384
 """Numbers that are looked at in one go: six copies of them fit into a second-level cache."""
 
+WHOLE = 1 << 20
+"""Logits up to which a case is one block: dozens of its copies are little memory, and nothing is copied together."""
+
 LOGITS = 1 << 18
-"""Logits in a block: its copies stay in a cache, and dozens of them are little memory."""
+"""Logits in a block of a larger case."""
 
 Tier = Callable[[Canonical, bool], Bounds | None]
 
@@ -113,7 +116,7 @@ def _in_blocks(
     """Return the enclosures of all rows, block by block: a tier takes many times the memory of what it looks at."""
     n, c = problem.x.shape
     size = max(1, LOGITS // c)
-    if n <= size:
+    if n * c <= WHOLE:
         return _block(problem, gradient, rounding, counts)
     value = np.empty((3, n, problem.entries))
     slope = np.empty((3, n, c)) if gradient else None
