@@ -87,9 +87,7 @@ def run(logits: int, classes: int, gradient: bool) -> None:
 
 def copies() -> None:
     """Print the peak of one call, in float64 copies of the logits."""
-    print(
-        "tiers.evaluate: most memory beside the case, in float64 copies of its logits; value, gradient too; index labels"
-    )
+    print("tiers.evaluate: most memory beside the case, as float64 copies of its logits; value, gradient; index labels")
     for dtype in ("float32", "float64"):
         for classes in (10, 1000, 50_000):
             case = case_of(dtype, classes, (1 << 23) // classes)

@@ -104,10 +104,11 @@ def table(numbers: Sequence[Number]) -> Float64:
 def _open_triples(numbers: Sequence[Real]) -> Float64:
     """Return the triples of numbers with a tail."""
     exacts = [None if n.exact is ZERO else arb(n.exact) for n in numbers]
-    whole = [n.tail if e is None else n.tail + e for n, e in zip(numbers, exacts, strict=True)]
+    tails = [n.tail for n in numbers if n.tail is not None]
+    whole = [tail if e is None else tail + e for tail, e in zip(tails, exacts, strict=True)]
     highs = list(map(float, whole))
     ends = [-h if e is None else e - h for e, h in zip(exacts, highs, strict=True)]
-    rest = [n.tail + end for n, end in zip(numbers, ends, strict=True)]
+    rest = [tail + end for tail, end in zip(tails, ends, strict=True)]
     # One spacing wider than float()'s own rounding.
     lo = np.nextafter(list(map(float, map(arb.lower, rest))), -np.inf)
     hi = np.nextafter(list(map(float, map(arb.upper, rest))), np.inf)

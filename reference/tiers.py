@@ -34,8 +34,11 @@ DECIDE = ("correct rounding", "nothing")
 SIGHT = 16_384
 """Numbers that are looked at in one go: six copies of them fit into a second-level cache."""
 
+WHOLE = 1 << 20
+"""Logits up to which a case is one block: dozens of its copies are little memory, and nothing is copied together."""
+
 LOGITS = 1 << 18
-"""Logits in a block: its copies stay in a cache, and dozens of them are little memory."""
+"""Logits in a block of a larger case."""
 
 Tier = Callable[[Canonical, bool], Bounds | None]
 
@@ -128,7 +131,7 @@ def _in_blocks(
     """Return the enclosures of all rows, block by block: a tier takes many times the memory of what it looks at."""
     n, c = problem.x.shape
     size = max(1, LOGITS // c)
-    if n <= size:
+    if n * c <= WHOLE:
         return _block(problem, gradient, rounding, counts)
     value = np.empty((3, n, problem.entries))
     slope = np.empty((3, n, c)) if gradient else None
@@ -255,7 +258,8 @@ def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
             return normal
         anchor = 1.5 * 2.0**52 * fmt.smallest
         subnormal = ((low + anchor) - anchor == (high + anchor) - anchor) & (size <= fmt.tiny / 4)
-    return normal | (subnormal & (width <= fmt.tiny / 4))
+        normal |= subnormal & (width <= fmt.tiny / 4)
+    return normal
 
 
 def _head(x: Float64, fmt: Format) -> Float64:

@@ -3,8 +3,8 @@
 Run: python tests/soundness.py [--entries 1e8] [--exact 400] [--seed 0]. An entry is one value or one slope of a
 gradient. The fast tier is compared with double-double on all of them: the two enclosures must meet, and where both
 decide they must round to the same number. Some rows of every case go to the exact tier too, and both others are
-compared with that. Cases are the questions of `containment.py` over every regime, format and number of classes. A row that
-breaks something is printed in hex.
+compared with that. Cases are the questions of `containment.py` over every regime, format and number of classes. A row
+that breaks something is printed in hex.
 """
 
 from __future__ import annotations

@@ -133,8 +133,9 @@ class TestBlocksOfTheTiers:
             case = question(name, REGIMES["ties"], "float32", 3, rows=29).replace(reduction=kind)
             if kind is Reduction.MEAN:
                 case = case.replace(cotangent=None)
-            monkeypatch.setattr(tiers, "LOGITS", 1 << 18)
+            monkeypatch.setattr(tiers, "WHOLE", 1 << 20)
             whole, counts = tiers.examine(case)
+            monkeypatch.setattr(tiers, "WHOLE", 0)
             monkeypatch.setattr(tiers, "LOGITS", 10)
             cut_up, its = tiers.examine(case)
             assert counts == its

@@ -10,7 +10,8 @@ from typing import Any
 from flint import fmpq
 
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import ZERO, Number, Real
+from lossconform.reference.real import ZERO, Real
+from lossconform.reference.real import Number as Number
 
 
 @dataclass(eq=False, slots=True)
