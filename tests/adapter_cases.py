@@ -25,9 +25,11 @@ TARGETS = {
 
 
 def case_of(function, target_form, **changes):
-    """A case for a loss function; the changes are fields of the case."""
+    """A case for a loss function, a focal loss with gamma 2; the changes are fields of the case."""
     form = function.contract.forms[0]
     fields = {"prediction": PREDICTIONS[form], "form": form, "target": TARGETS[target_form]}
+    if function.contract.loss is Loss.FOCAL:
+        fields["gamma"] = 2.0
     return Case(**{"loss": function.contract.loss, "target_form": target_form, **fields, **changes})
 
 
@@ -68,6 +70,7 @@ def formula(case, x):
         Loss.LOG_SIGMOID: lambda: np.log(p),
         Loss.SOFTMAX_CROSS_ENTROPY: lambda: -t * log_p,
         Loss.BINARY_CROSS_ENTROPY: lambda: -t * np.log(p) - (1 - t) * np.log(q),
+        Loss.FOCAL: lambda: (t * q + (1 - t) * p) ** case.gamma * (-t * np.log(p) - (1 - t) * np.log(q)),
         Loss.KL_DIVERGENCE: lambda: t * (np.log(t) - log_p),
     }
     return terms[case.loss]().sum()

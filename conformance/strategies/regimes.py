@@ -130,17 +130,14 @@ def fill(
     target = None
     if contract.loss not in FUNCTIONS:
         target = _target(rng, regime, x, target_form, dtype)
-    focal = {}
-    if "gamma" in contract.options:
-        focal = {"gamma": float(rng.choice(GAMMAS))}
     return Case(
-        **focal,
         loss=contract.loss,
         prediction=prediction,
         form=form,
         target=target,
         target_form=TargetForm.NONE if target is None else target_form,
         reduction=contract.reductions[0],
+        gamma=float(rng.choice(GAMMAS)) if "gamma" in contract.options else 0.0,
     )
 
 
