@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import ACCUMULATORS, USUAL
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
@@ -36,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Clause:
-    """One policy of one loss function. Without a source it is undocumented: observed, not promised."""
+    """One policy, or the accumulator, of one loss function. Without a source it is observed, not promised."""
 
     value: str
     source: Source | None = None
@@ -56,6 +57,8 @@ class Contract:
         dtypes: the dtypes of predictions it takes.
         class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'; 'rows'
             where predictions have two axes only, (N, C).
+        accumulator: with what precision it adds up classes and rows, a value of `ACCUMULATORS`; what an answer may lose
+            is judged by it.
         source: its documentation page.
     """
 
@@ -68,6 +71,7 @@ class Contract:
     policies: Mapping[str, Clause] = field(default_factory=lambda: MappingProxyType({}))
     dtypes: tuple[str, ...] = DTYPES
     class_axis: str = "last"
+    accumulator: Clause = Clause(USUAL)
 
     def __post_init__(self) -> None:
         for option in self.options:
@@ -78,6 +82,8 @@ class Contract:
                 raise ValueError(f"policy {name!r}: expected one of {', '.join(CHOICES)}")
         if self.class_axis not in AXES:
             raise ValueError(f"class_axis: {self.class_axis!r}; expected one of {', '.join(AXES)}")
+        if self.accumulator.value not in ACCUMULATORS:
+            raise ValueError(f"accumulator: {self.accumulator.value!r}; expected one of {', '.join(ACCUMULATORS)}")
         self.policy()
 
     def policy(self) -> Policy:

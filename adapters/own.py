@@ -17,6 +17,7 @@ import numpy as np
 from lossconform.adapters.base import Call, Engine, Framework, LossFunction, in_dtype
 from lossconform.adapters.contract import AXES, DTYPES, OPTIONS, Clause, Contract, Source
 from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import ACCUMULATORS, USUAL
 from lossconform.reference.policy import CHOICES
 
 OPTION_NAMES = tuple(sorted(OPTIONS))
@@ -49,6 +50,8 @@ class Statement(TypedDict, total=False):
         policies: what is promised where the mathematics leaves a choice, such as {"mean_denominator": "weights"}.
             What is not stated is identified and reported.
         class_axis: where the class axis of three or more axes is: 'last', 'second' or 'any'; 'rows' for (N, C) only.
+        accumulator: with what precision it adds up classes and rows: 'float32 or wider', 'float64' or 'own dtype'; see
+            `Contract`.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Statement(TypedDict, total=False):
     dtypes: Sequence[str]
     policies: Mapping[str, str]
     class_axis: str
+    accumulator: str
 
 
 def bring(target: Callable[..., Any], engine: Engine, said: Statement, **settings: Any) -> Framework:
@@ -142,6 +146,8 @@ def _like(target: Callable[..., Any], name: str, said: Statement) -> LossFunctio
     changes |= {"policies": {**guesses, **documented, **stated}}
     if "class_axis" in said:
         changes["class_axis"] = _axis(said["class_axis"])
+    if "accumulator" in said:
+        changes["accumulator"] = _accumulator(name, said)
 
     def call(case: Case) -> Call:
         asked = known.call(case)
@@ -156,7 +162,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
     if "loss" not in said:
         raise StatementError(f"{name}: say like= (a known loss function) or loss= (one of {', '.join(Loss)})")
     (loss,) = _members("loss", [said["loss"]])
-    lists = {key: tuple(_members(key, said[key])) for key in LISTS if key in said}  # type: ignore[literal-required]
+    lists: dict[str, Any] = {key: tuple(_members(key, said[key])) for key in LISTS if key in said}  # type: ignore[literal-required]
     if loss in FUNCTIONS:
         lists["targets"] = (TargetForm.NONE,)
     elif "targets" not in lists:
@@ -181,6 +187,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
         options={option: page for option in OPTION_NAMES if option in arguments},
         policies=_clauses(name, said),
         class_axis=_axis(said.get("class_axis", axis)),
+        accumulator=_accumulator(name, said) if "accumulator" in said else Clause(USUAL),
         **lists,
     )
     return LossFunction(name, contract, signature.call, open=frozenset(CHOICES) - set(contract.policies))
@@ -265,6 +272,11 @@ def _passed(given: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
 def _axis(given: str) -> str:
     _known("class_axis", [given], AXES)
     return given
+
+
+def _accumulator(name: str, said: Statement) -> Clause:
+    _known("accumulator", [said["accumulator"]], tuple(ACCUMULATORS))
+    return Clause(said["accumulator"], Source(name, "", "accumulator", ""))
 
 
 def _is_told(key: str, given: Sequence[str] | Mapping[str, Any]) -> bool:

@@ -40,17 +40,16 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     except Unsupported:
         return None
     worst = bar(case) if accuracy else LENIENT
-    policy = function.contract.policy()
+    policy, accumulator = function.contract.policy(), function.contract.accumulator.value
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
     if check.policy is None:
-        judgement = Oracle.of(case, policy, gradient=check.gradient).judge(
-            answer, worst, value=not accuracy, strict=check.strict_dtype
-        )
+        oracle = Oracle.of(case, policy, gradient=check.gradient, accumulator=accumulator)
+        judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
         return Look(case, function, answer, judgement, _telling(question, case))
     mine = getattr(policy, check.policy)
     judgements = {
-        value: Oracle.of(case, other, gradient=check.gradient).judge(answer, worst)
+        value: Oracle.of(case, other, gradient=check.gradient, accumulator=accumulator).judge(answer, worst)
         for value, other in policy.alternatives(check.policy).items()
     }
     allowed = frozenset(value for value, judgement in judgements.items() if judgement.ok)

@@ -30,6 +30,8 @@ class Check:
         gradient: whether the gradient is asked for and judged.
         plain: the case without the thing that the check is about, or whether the case tells. A case that the
             reference cannot tell from its plain form is no evidence.
+        large: whether its cases are made from a seed and so large that each form, target and reduction gets one, and a
+            failing one is cut to equal rows instead of being shrunk.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
@@ -44,6 +46,7 @@ class Check:
     policy: str | None = None
     gradient: bool = False
     plain: Callable[[Case], Case | bool] | None = None
+    large: bool = False
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference.case import FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS, Float64, Format, dtype_of, round_to
+
+SEEDS = st.binary(min_size=4, max_size=4).filter(any).map(int.from_bytes)
+"""Seeds of packed cases: not integers, of which Hypothesis prefers small ones, nor 0, which it always tries first."""
 
 Generator = np.random.Generator
 Fill = Callable[[Generator, int, int, Format], Float64]
@@ -123,7 +127,7 @@ def fill(
     n, c = (2, profile.many) if regime.many else (profile.rows, profile.classes)
     x = round_to(regime.fill(rng, n, c, fmt), fmt)
     binary = contract.loss is Loss.BINARY_CROSS_ENTROPY
-    prediction = round_to(_formed(x, form, binary), fmt).astype(dtype_of(dtype))
+    prediction = round_to(formed(x, form, binary), fmt).astype(dtype_of(dtype))
     target = None
     if contract.loss not in FUNCTIONS:
         target = _target(rng, regime, x, target_form, dtype)
@@ -146,7 +150,7 @@ def cotangent(case: Case, shape: tuple[int, ...], seed: int) -> Case:
     return case.replace(cotangent=values.astype(case.prediction.dtype))
 
 
-def _formed(x: Float64, form: Form, binary: bool) -> Float64:
+def formed(x: Float64, form: Form, binary: bool) -> Float64:
     """Return logits as the form of prediction asked for, in float64."""
     if form is Form.LOGITS:
         return x
