@@ -72,6 +72,25 @@ def exact(array: Floats) -> Floats:
     return np.array(exact).astype(array.dtype).reshape(*array.shape[:-1], 1)
 
 
+def sequential(array: Floats) -> Floats:
+    """Add one number after the other, and round after each."""
+    start = np.zeros((*array.shape[:-1], 1), array.dtype)
+    return np.add.accumulate(np.concatenate([start, array], axis=-1), axis=-1)[..., -1:]
+
+
+def in_own_dtype(self: Any, batch: Batch, values: Floats) -> Floats:
+    """Return the sum of values in the dtype of the answer, rounded to it after each addition."""
+    return sequential(values.reshape(1, -1).astype(batch.dtype))[0, 0].astype(values.dtype)
+
+
+def divided_first(self: Any, batch: Batch, values: Floats) -> tuple[Floats, float]:
+    """Return the mean as the sum of shares, which never grows beyond it."""
+    value, scale = correct(self, "reduce", batch, values)
+    if value.ndim or batch.reduction == "sum" or not np.isfinite(scale):
+        return value, scale
+    return np.asarray(self.total(batch, values * values.dtype.type(scale))), scale
+
+
 def base_two(self: Any, d: Floats) -> Floats:
     """Return exp d as a power of two of d split in two, as kernels do."""
     whole = np.rint(np.where(np.isfinite(d), d, 0) / math.log(2))
