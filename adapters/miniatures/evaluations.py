@@ -53,15 +53,23 @@ def pairwise(array: Floats) -> Floats:
 
 
 def kahan(array: Floats) -> Floats:
-    """Carry along what each addition loses."""
-    total = np.zeros((*array.shape[:-1], 1), array.dtype)
+    """Carry along what each addition loses, in 64 lanes and then over those."""
+    n = array.shape[-1]
+    lanes = np.zeros((*array.shape[:-1], -(-n // BLOCK) * BLOCK), array.dtype)
+    lanes[..., :n] = array
+    return _compensated(_compensated(lanes.reshape(*array.shape[:-1], lanes.shape[-1] // BLOCK, BLOCK), -2), -1)
+
+
+def _compensated(array: Floats, axis: int) -> Floats:
+    terms = np.moveaxis(array, axis, 0)
+    total = np.zeros(terms.shape[1:], array.dtype)
     lost = total.copy()
-    for j in range(array.shape[-1]):
-        term = array[..., j : j + 1] - lost
+    for value in terms:
+        term = value - lost
         new = total + term
         lost = np.where(np.isfinite(new), (new - total) - term, 0).astype(array.dtype)
         total = new
-    return total
+    return total[..., None] if axis == -1 else total
 
 
 def exact(array: Floats) -> Floats:

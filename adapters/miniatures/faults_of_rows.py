@@ -46,8 +46,8 @@ def _scale(change: Any) -> Any:
 
 
 def _divided_last(self: Any, batch: Batch, factors: Floats) -> Floats:
-    """Slopes in the dtype of the answer before they are divided by the number of rows."""
-    count = factors.dtype.type(len(factors) if batch.reduction.endswith("mean") else 1)
+    """Slopes in the dtype of the answer before they are divided by the number of entries."""
+    count = factors.dtype.type(factors.size if batch.reduction.endswith("mean") else 1)
     return correct(self, "slopes", batch, factors * count).astype(batch.dtype).astype(factors.dtype) / count
 
 
