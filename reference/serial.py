@@ -19,12 +19,12 @@ def number(x: float) -> str:
     return x.hex() if math.isfinite(x) else str(x)
 
 
-def array_to_json(array: Array) -> dict[str, Any]:
+def array_to_json(array: Array, *, whole: bool = False) -> dict[str, Any]:
     """Return dtype, shape and data of an array; floats in hex, integers and booleans in decimal.
 
-    Of a large array that is a few rows over and over, only those are written.
+    Of a large array that is a few rows over and over, only those are written, unless the whole is wanted.
     """
-    few = array[: period(array)] if array.ndim else array
+    few = array if whole or not array.ndim else array[: period(array)]
     if array.dtype.kind in "biu":
         data = [str(int(v)) for v in few.ravel().tolist()]
     else:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lossconform.adapters.base import Answer, list_source, shown
+from lossconform.adapters.command import Command, CommandEngine
 from lossconform.adapters.contract import DTYPES, Contract
 from lossconform.adapters.miniatures import catalogue, faulty
 from lossconform.checks import CHECKS
@@ -255,3 +256,13 @@ def test_what_may_lose_everything_is_not_asked() -> None:
     assert check.applies(catalogue.contract(CE))
     assert not check.applies(catalogue.contract(CE, accumulator="own dtype"))
     assert not check.applies(catalogue.contract(CE, reductions=(Reduction.NONE,)))
+
+
+def test_a_command_is_sent_every_number_and_its_snippet_has_few() -> None:
+    engine = CommandEngine(Command(["none"]))
+    array = over([[1, 0], [0, 1]], 1000)
+    assert len(engine.tensor(array)["data"]) == array.size
+    source = engine.tensor_source(array)
+    assert len(source) < 200
+    assert eval(source) == engine.tensor(array)  # noqa: S307 - what a snippet does
+    assert eval(engine.tensor_source(array[:2])) == engine.tensor(array[:2])  # noqa: S307
