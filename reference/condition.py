@@ -272,7 +272,7 @@ def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
     tiny = FLUSHED * case.format.tiny
     # An entry of softmax that is flushed is multiplied by a difference of cotangents, or by their sum.
     together = case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX)
-    # A gradient has a sum over rows only in a denominator of weights; a number of rows is counted without error.
+    # A gradient has a sum over rows only in a denominator of weights; a number of rows is counted without an error.
     weighed = case.reduction is not Reduction.SUM and not (case.sample_weight is None and case.class_weight is None)
     reach = max(1.0, float(np.max(_sum(factor) if together else factor, initial=0.0)))
     return Condition(

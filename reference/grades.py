@@ -64,7 +64,7 @@ class Condition:
         shift: multiplies 4 u, from backward-stable on.
         terms: multiplies 2 sqrt(n) u_acc, or (n - 1) u_acc when sequential.
         n: how many terms a sum over classes has.
-        batch: what the reduction over rows accumulates; multiplies (2 sqrt(N) + 1) u_acc, or N u_acc.
+        batch: what a sum over rows accumulates, 0 without one; multiplies (2 sqrt(N) + 1) u_acc, or N u_acc.
         rows: N.
         floor: an absolute error that is always allowed: the smallest normal number, for a result flushed to zero.
     """
