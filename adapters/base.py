@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike
 from lossconform.adapters.contract import Contract, unsupported
 from lossconform.adapters.settings import Setting, of_process
 from lossconform.reference.case import Array, Case
+from lossconform.reference.repeats import MANY, period
 
 
 class Unsupported(Exception):  # noqa: N818 - a statement about the case, not an error
@@ -300,10 +301,26 @@ def along_classes(case: Case, weight: Array) -> Array:
 
 
 def list_source(array: Array) -> str:
-    """Return nested lists of decimal literals that give the array's numbers exactly; NaN and inf as float('nan')."""
+    """Return nested lists of decimal literals that give the array's numbers exactly; NaN and inf as float('nan').
+
+    A large array that is a few rows over and over is written as the list of those, times a number.
+    """
+    rows = period(array)
+    repeats = len(array) // rows if array.size and array.ndim else 1
+    few = array[:rows] if repeats > 1 else array
+    times = f" * {repeats}" if repeats > 1 else ""
     if array.dtype.kind in "biu":
-        return repr(array.tolist())
-    text = repr(array.astype(np.float64).tolist())
+        return repr(few.tolist()) + times
+    text = repr(few.astype(np.float64).tolist())
     for name in ("nan", "inf"):
         text = text.replace(name, f"float('{name}')")
-    return text
+    return text + times
+
+
+SHOWN = 8
+"""The rows of a gradient of very many that a snippet prints."""
+
+
+def shown(name: str, size: int) -> str:
+    """Return what a snippet prints of an array of such a size: all of it, or its first rows."""
+    return f"{name}[:{SHOWN}]" if size > MANY else name

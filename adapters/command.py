@@ -11,6 +11,7 @@ refused. What the command writes to stderr is shown if it ends.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import subprocess
 import tempfile
@@ -129,7 +130,7 @@ class CommandEngine(Engine):
         return None
 
     def tensor(self, array: Array) -> dict[str, Any]:
-        return array_to_json(array)
+        return array_to_json(array, whole=True)
 
     def array(self, tensor: Any) -> Array:
         return array_of(tensor)
@@ -168,7 +169,11 @@ class CommandEngine(Engine):
         return "command"
 
     def tensor_source(self, array: Array) -> str:
-        return repr(self.tensor(array))
+        few = array_to_json(array)
+        times = math.prod(few["shape"]) // max(1, len(few["data"]))
+        source = repr(few)
+        # What is written over and over stands in the last place.
+        return f"{source[:-1]} * {times}}}" if times > 1 else source
 
     def run_source(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> list[str]:  # noqa: ARG002
         passed = ", ".join(f"{name}={name}" for name in call.tensors)

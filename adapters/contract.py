@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
-from lossconform.reference.grades import Grade
+from lossconform.reference.grades import ACCUMULATORS, USUAL, Grade
 from lossconform.reference.policy import CHOICES, Policy
 
 OPTIONS = frozenset(
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Clause:
-    """One policy of one loss function. Without a source it is undocumented: observed, not promised.
+    """One policy, or the accumulator, of one loss function. Without a source it is observed, not promised.
 
     Attributes:
         value: of the policy.
@@ -66,6 +66,10 @@ class Clause:
     def __post_init__(self) -> None:
         if self.modes and self.source is not None:
             raise ValueError(f"modes: {dict(self.modes)!r} with a source; expected none: a promise holds in every mode")
+
+    def in_mode(self, mode: str) -> Clause:
+        """Return the clause as it was observed in one mode."""
+        return Clause(self.modes.get(mode, self.value), self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,8 @@ class Contract:
         label_dtypes: the dtypes of index labels it takes.
         class_axis: where the class axis of an array of three or more axes must be: 'last', 'second' or 'any'; 'rows'
             where predictions have two axes only, (N, C).
+        accumulator: with what precision it adds up classes and rows, a value of `ACCUMULATORS`; what an answer may lose
+            is judged by it.
         source: its documentation page.
         bar: the worst grade of its values and gradients, where it promises a better one than its loss is asked for.
     """
@@ -98,6 +104,7 @@ class Contract:
     label_dtypes: tuple[str, ...] = LABEL_DTYPES[:1]
     class_axis: str = "last"
     bar: Grade | None = None
+    accumulator: Clause = Clause(USUAL)
 
     def __post_init__(self) -> None:
         for option in self.options:
@@ -108,16 +115,18 @@ class Contract:
                 raise ValueError(f"policy {name!r}: expected one of {', '.join(CHOICES)}")
         if self.class_axis not in AXES:
             raise ValueError(f"class_axis: {self.class_axis!r}; expected one of {', '.join(AXES)}")
+        if self.accumulator.value not in ACCUMULATORS:
+            raise ValueError(f"accumulator: {self.accumulator.value!r}; expected one of {', '.join(ACCUMULATORS)}")
         self.policy()
-        for mode in {mode for clause in self.policies.values() for mode in clause.modes}:
+        for mode in {mode for clause in (*self.policies.values(), self.accumulator) for mode in clause.modes}:
             self.in_mode(mode)
 
     def in_mode(self, mode: str) -> Contract:
         """Return the contract with what was observed in one mode of execution."""
-        if not any(mode in clause.modes for clause in self.policies.values()):
+        if not any(mode in clause.modes for clause in (*self.policies.values(), self.accumulator)):
             return self
-        policies = {name: Clause(c.modes.get(mode, c.value), c.source) for name, c in self.policies.items()}
-        return dataclasses.replace(self, policies=policies)
+        policies = {name: clause.in_mode(mode) for name, clause in self.policies.items()}
+        return dataclasses.replace(self, policies=policies, accumulator=self.accumulator.in_mode(mode))
 
     def policy(self) -> Policy:
         """Return the policy that the clauses state, documented or not."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
 from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
@@ -146,5 +146,5 @@ class JaxEngine(Engine):
             *([] if mode == "eager" else ["step = jax.jit(step)"]),
             f"value, gradient = step({names}{argument})",
             SHOW.format(name="value"),
-            SHOW.format(name="gradient"),
+            SHOW.format(name=shown("gradient", call.tensors[call.prediction].size)),
         ]

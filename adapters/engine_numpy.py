@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
 from lossconform.reference.case import Array
 
 
@@ -91,7 +91,8 @@ class NumpyEngine(Engine):
                 "gradient = gradient * cotangent.reshape(cotangent.shape + (1,) * (gradient.ndim - cotangent.ndim))",
             ]
         if gradient:
-            lines += ['print("gradient", np.asarray(gradient).astype(float).tolist())']
+            found = shown("gradient", call.tensors[call.prediction].size)
+            lines += [f'print("{found}", np.asarray({found}).astype(float).tolist())']
         return lines
 
 

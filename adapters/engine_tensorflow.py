@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
 from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
@@ -155,5 +155,5 @@ class TensorFlowEngine(Engine):
             *([] if mode == "eager" else [f"step = tf.function(step{options})"]),
             f"value, gradient = step({parameters})",
             SHOW.format(name="value"),
-            SHOW.format(name="gradient"),
+            SHOW.format(name=shown("gradient", call.tensors[call.prediction].size)),
         ]

@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, list_source
+from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
 from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
@@ -150,9 +150,10 @@ class TorchEngine(Engine):
         lines += [f"value = loss({names})", 'print("value", value.tolist())']
         if gradient:
             upstream = "torch.ones_like(value)" if cotangent is None else self.tensor_source(cotangent)
+            found = shown("gradient", call.tensors[call.prediction].size)
             lines += [
                 f"(gradient,) = torch.autograd.grad(value, {call.prediction}, {upstream})",
-                'print("gradient", gradient.tolist())',
+                f'print("{found}", {found}.tolist())',
             ]
         return lines
 

@@ -17,7 +17,7 @@ import numpy as np
 from lossconform.adapters.base import Call, Engine, Framework, LossFunction, in_dtype
 from lossconform.adapters.contract import AXES, DTYPES, LABEL_DTYPES, OPTIONS, Clause, Contract, Source
 from lossconform.reference.case import FUNCTIONS, Case, Form, Loss, Reduction, TargetForm
-from lossconform.reference.grades import LABELS, Grade
+from lossconform.reference.grades import ACCUMULATORS, LABELS, USUAL, Grade
 from lossconform.reference.policy import CHOICES
 
 OPTION_NAMES = tuple(sorted(OPTIONS))
@@ -53,6 +53,8 @@ class Statement(TypedDict, total=False):
         class_axis: where the class axis of three or more axes is: 'last', 'second' or 'any'; 'rows' for (N, C) only.
         bar: the worst grade that is promised of its values and gradients, such as 'shift-stable', where that is better
             than what its loss is asked for.
+        accumulator: with what precision it adds up classes and rows: 'float32 or wider', 'float64' or 'own dtype'; see
+            `Contract`.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Statement(TypedDict, total=False):
     policies: Mapping[str, str]
     class_axis: str
     bar: str
+    accumulator: str
 
 
 def bring(target: Callable[..., Any], engine: Engine, said: Statement, **settings: Any) -> Framework:
@@ -150,6 +153,8 @@ def _like(target: Callable[..., Any], name: str, said: Statement) -> LossFunctio
         changes["class_axis"] = _axis(said["class_axis"])
     if "bar" in said:
         changes["bar"] = _grade(said["bar"])
+    if "accumulator" in said:
+        changes["accumulator"] = _accumulator(name, said)
 
     def call(case: Case) -> Call:
         asked = known.call(case)
@@ -164,7 +169,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
     if "loss" not in said:
         raise StatementError(f"{name}: say like= (a known loss function) or loss= (one of {', '.join(Loss)})")
     (loss,) = _members("loss", [said["loss"]])
-    lists = {key: tuple(_members(key, said[key])) for key in LISTS if key in said}  # type: ignore[literal-required]
+    lists: dict[str, Any] = {key: tuple(_members(key, said[key])) for key in LISTS if key in said}  # type: ignore[literal-required]
     if loss in FUNCTIONS:
         lists["targets"] = (TargetForm.NONE,)
     elif "targets" not in lists:
@@ -190,6 +195,7 @@ def _stated(target: Callable[..., Any], name: str, said: Statement) -> LossFunct
         policies=_clauses(name, said),
         class_axis=_axis(said.get("class_axis", axis)),
         bar=_grade(said["bar"]) if "bar" in said else None,
+        accumulator=_accumulator(name, said) if "accumulator" in said else Clause(USUAL),
         **lists,
     )
     return LossFunction(name, contract, signature.call, open=frozenset(CHOICES) - set(contract.policies))
@@ -283,6 +289,11 @@ def _axis(given: str) -> str:
 def _grade(label: str) -> Grade:
     _known("bar", [label], tuple(LABELS.values()))
     return next(grade for grade, name in LABELS.items() if name == label)
+
+
+def _accumulator(name: str, said: Statement) -> Clause:
+    _known("accumulator", [said["accumulator"]], tuple(ACCUMULATORS))
+    return Clause(said["accumulator"], Source(name, "", "accumulator", ""))
 
 
 def _is_told(key: str, given: Sequence[str] | Mapping[str, Any]) -> bool:

@@ -1,4 +1,7 @@
-"""Cutting a packed case down: the one row that shows a fault, then as few of its classes as still show it."""
+"""Cutting a packed case down: the one row that shows a fault, then as few of its classes as still show it.
+
+Where it takes many rows to show a fault, equal ones.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lossconform.reference.case import Array, Case, TargetForm
+from lossconform.reference.repeats import period
 
 Shows = Callable[[Case], bool]
 
@@ -27,6 +31,16 @@ def smallest(case: Case, shows: Shows, *, classes: bool = True) -> Case:
             case = candidate
             break
     return _fewer_classes(case, shows) if classes else case
+
+
+def equal_rows(case: Case, shows: Shows) -> Case:
+    """Return the case with every row as one of those that it repeats, the first that still shows the fault, if any."""
+    n = case.prediction.shape[0]
+    for i in range(period(case.prediction) if period(case.prediction) < n else 0):
+        candidate = take_rows(case, [i] * n)
+        if shows(candidate):
+            return candidate
+    return case
 
 
 def _fewer_classes(case: Case, shows: Shows) -> Case:

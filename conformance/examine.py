@@ -1,7 +1,7 @@
 """Examining: one question asked over many cases, and the record of what was found.
 
-Hypothesis draws the cases and, for checks of meaning, shrinks a failing one. Accuracy goes regime by regime with packed
-cases, whose worst row is cut out afterwards.
+Hypothesis draws the cases and, for checks of meaning, shrinks a failing one; a large one is cut to equal rows instead.
+Accuracy goes regime by regime with packed cases, whose worst row is cut out afterwards.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from itertools import cycle
 from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from lossconform.adapters.base import Framework
 from lossconform.checks.check import Question
-from lossconform.cut import smallest
+from lossconform.cut import equal_rows, smallest
 from lossconform.expectations import Expectation
 from lossconform.look import Look, look
 from lossconform.reference.canonical import canonical
@@ -29,12 +28,9 @@ from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES
 from lossconform.reports.model import Cell, Observed, Record, Timing, Verdict, Witness
 from lossconform.reports.model import Grade as GradeName
-from lossconform.strategies.regimes import Regime, cotangent, fill, regimes
+from lossconform.strategies.regimes import SEEDS, Regime, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
 from lossconform.witness import in_dtype, witness
-
-SEEDS = st.binary(min_size=4, max_size=4).filter(any).map(int.from_bytes)
-"""Seeds of packed cases: not integers, of which Hypothesis prefers small ones, nor 0, which it always tries first."""
 
 EAGER = "eager"
 """The mode in which a new shape costs nothing."""
@@ -172,17 +168,22 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     question = findings.question
     check, contract = question.check, question.function.contract
     assert check.cases is not None  # noqa: S101 - a check of meaning
-    narrowed = strata(contract, question.profile.examples, check.applies, check.each)
+    profile = question.profile
+    examples = LEAST * profile.large if check.large else profile.examples
+    narrowed = strata(contract, examples, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None
     failing: SearchStrategy[Case] | None = None
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
-    examples = max(LEAST, -(-question.profile.examples // len(turns)))
+    examples = 1 if check.large else max(LEAST, -(-profile.examples // len(turns)))
     for strategy in turns:
-        found = _first(framework, question, findings, strategy, examples, to_the_end=identifies)
+        shrink = not (identifies or check.large)
+        found = _first(framework, question, findings, strategy, examples, to_the_end=identifies, shrink=shrink)
         if found is not None and failing is None:
             failing, findings.failure = strategy, found
+            if check.large:
+                findings.failure = _cut(framework, findings, found)
             if not identifies:
                 return
     if failing is not None:
@@ -202,6 +203,7 @@ def _first(
     examples: int,
     *,
     to_the_end: bool = False,
+    shrink: bool = True,
 ) -> Look | None:
     """Ask the cases of a strategy; return a look that deviates: the smallest, or the first if all are asked."""
     failure: Look | None = None
@@ -217,7 +219,7 @@ def _first(
 
     # The failing look is kept: the last one is the smallest. Unsatisfiable leaves no case at all.
     with suppress(Deviation, FlakyFailure, Unsatisfiable):
-        _each(strategy, examples, body, shrink=not to_the_end)
+        _each(strategy, examples, body, shrink=shrink)
     return failure
 
 
@@ -268,10 +270,11 @@ def _cut(framework: Framework, findings: Findings, failure: Look) -> Look:
     question = findings.question
     grade = failure.judgement.grade
     best = failure
+    large = question.check.large
 
     def shows(case: Case) -> bool:
         nonlocal best
-        seen = look(framework, question, case, accuracy=True)
+        seen = look(framework, question, case, accuracy=not large)
         if seen is None or seen.judgement.ok or any(e.covers(case, seen.judgement) for e in findings.expectations):
             return False
         if grade is not None and (seen.judgement.grade is None or seen.judgement.grade < grade):
@@ -279,7 +282,10 @@ def _cut(framework: Framework, findings: Findings, failure: Look) -> Look:
         best = seen
         return True
 
-    smallest(failure.case, shows, classes=question.mode == EAGER)
+    if large:
+        equal_rows(failure.case, shows)
+    else:
+        smallest(failure.case, shows, classes=question.mode == EAGER)
     return best
 
 

@@ -153,6 +153,7 @@ FACTS: dict[str, Callable[[Case], bool]] = {
     "where": lambda case: case.where is not None,
     "label smoothing": lambda case: case.label_smoothing > 0,
     "mean": lambda case: case.reduction in (Reduction.MEAN, Reduction.WEIGHTED_MEAN),
+    "batch mean": lambda case: case.reduction is Reduction.BATCH_MEAN,
     "class axis not last": lambda case: case.class_axis != case.prediction.ndim - 1,
     "label not in dtype": _label_changed,
     "label beyond the classes in dtype": _label_lost,

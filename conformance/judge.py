@@ -6,7 +6,7 @@ It knows accuracy only: whether a deviation is known, and what verdict a check r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from lossconform.adapters.base import Answer, Refusal
 from lossconform.adapters.contract import Contract
 from lossconform.reference import exact, tiers
 from lossconform.reference.canonical import LabelError, canonical
-from lossconform.reference.case import Array, Case, Form, Loss
+from lossconform.reference.case import Array, Case, Form, Loss, Reduction
 from lossconform.reference.condition import conditions
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Format, format_of
-from lossconform.reference.grades import Condition, Grade, allowed, grade
+from lossconform.reference.grades import USUAL, Condition, Grade, allowed, grade
 from lossconform.reference.policy import Policy
+from lossconform.reference.repeats import folded
 
 BARS: dict[tuple[Loss, Form], Grade] = {
     # x - x t + log1p(exp(-|x|)), which TensorFlow documents, undoes the shift for fractional targets.
@@ -78,6 +79,8 @@ class Oracle:
 
     Attributes:
         refuses: the case has no answer under the policy: only a refusal is right.
+        times: how many times over the case has the rows of `gradient`, which are all of it where that is 1.
+        accumulator: with what precision sums may be accumulated, from `ACCUMULATORS`.
     """
 
     case: Case
@@ -87,19 +90,27 @@ class Oracle:
     gradient: Enclosure | None = None
     value_condition: Condition | None = None
     gradient_condition: Condition | None = None
+    times: int = 1
+    accumulator: str = USUAL
 
     @classmethod
-    def of(cls, case: Case, policy: Policy, *, gradient: bool) -> Oracle:
-        """Ask the reference."""
+    def of(cls, case: Case, policy: Policy, *, gradient: bool, accumulator: str = USUAL) -> Oracle:
+        """Ask the reference; of rows that are few rows over and over, only those few."""
+        few, times = folded(case)
         try:
-            problem = canonical(case, policy)
+            problem = canonical(few, policy)
         except LabelError:
             return cls(case, policy, refuses=True)
         # Both are proven. Of few numbers the exact tier is as fast, and the same to the last digit on every machine.
-        evaluate = tiers.evaluate if case.prediction.size > LARGE else exact.evaluate
-        result = evaluate(case, policy, gradient=gradient)
-        value, slope = conditions(problem)
-        return cls(case, policy, False, result.value, result.gradient, value, slope)
+        evaluate = tiers.evaluate if few.prediction.size > LARGE else exact.evaluate
+        result = evaluate(few, policy, gradient=gradient)
+        value, slope = (replace(c, rows=c.rows * times) for c in conditions(problem))
+        exactly = result.value
+        if case.reduction is Reduction.SUM:
+            exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
+            parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
+            value = replace(value, **parts)
+        return cls(case, policy, False, exactly, result.gradient, value, slope, times, accumulator)
 
     def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True, strict: bool = False) -> Judgement:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
@@ -134,14 +145,16 @@ class Oracle:
         value = self.value.rounded(self.case.format)[0].astype(dtype)
         if self.gradient is None:
             return Answer(value)
-        return Answer(value, self.gradient.rounded(self.case.format)[0].astype(dtype))
+        gradient = self.gradient.rounded(self.case.format)[0].astype(dtype)
+        return Answer(value, np.concatenate([gradient] * self.times) if self.times > 1 else gradient)
 
     def _part(
         self, part: str, got: Array, exact: Enclosure, condition: Condition, worst: Grade, strict: bool
     ) -> Judgement:
         fmt = self.case.format
-        if tuple(got.shape) != exact.shape:
-            return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {exact.shape}")
+        shape = self.case.prediction.shape if part == "gradient" else exact.shape
+        if tuple(got.shape) != shape:
+            return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {shape}")
         # A value of another dtype is a question of its own; a gradient of another dtype is no gradient.
         wrong = wrong_dtype(got, fmt, any_float=part == "value" and not strict)
         if wrong:
@@ -151,21 +164,26 @@ class Oracle:
         if not got.size:
             return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)
-        grades = grade(numbers, exact, condition, fmt)
+        rows = None
+        if part == "gradient" and self.times > 1:
+            rows = farthest_rows(numbers, self.times)
+            numbers, exact, condition = numbers[rows], *_of_rows(exact, condition, rows % len(exact.h))
+        grades = grade(numbers, exact, condition, fmt, accumulator=self.accumulator)
         distance = exact.ulps(numbers, fmt)
         with np.errstate(over="ignore"):
-            bound = allowed(worst, exact, condition, fmt) / exact.spacing(fmt)
+            bound = allowed(worst, exact, condition, fmt, accumulator=self.accumulator) / exact.spacing(fmt)
         ok = bool((grades <= worst).all())
         verdict = Grade(int(grades.max()))
         # What is shown has the grade that is named, so that no passing entry hides the one that fails.
         away = np.abs(distance) if ok else np.where(grades == verdict, np.abs(distance), -1.0)
         flat = int(np.argmax(away))
-        index = tuple(int(k) for k in np.unravel_index(flat, got.shape))
+        index = tuple(int(k) for k in np.unravel_index(flat, numbers.shape))
+        place = index if rows is None else (int(rows[index[0]]), *index[1:])
         low, _ = exact.rounded(fmt)
         finite = np.abs(distance[np.isfinite(distance)])
         problem = ""
         if not ok:
-            spot = f"{part}{list(index)}" if index else part
+            spot = f"{part}{list(place)}" if place else part
             problem = (
                 f"{spot} is {float(numbers[index])!r}, exactly {float(low[index])!r}: {verdict.label}, "
                 f"{abs(float(distance[index])):.3g} ULP off where {float(bound[index]):.3g} are allowed"
@@ -177,12 +195,31 @@ class Oracle:
             grade=verdict,
             ulp=float(finite.max()) if finite.size else 0.0,
             entries=int(got.size),
-            index=index,
+            index=place,
             got=float(numbers[index]),
             wanted=float(low[index]),
             distance=float(distance[index]),
             allowed=float(bound[index]),
         )
+
+
+def farthest_rows(numbers: Array, times: int) -> Array:
+    """Return the rows of an array, few rows so many times over, that hold the least or the greatest of each entry.
+
+    The exact answer is the same in every repetition and an error grows with the distance from it, so no other row is
+    graded worse. NaN counts as the least and the greatest.
+    """
+    turns = numbers.reshape(times, -1, *numbers.shape[1:])
+    few = turns.shape[1]
+    here = np.arange(few).reshape(-1, *(1 for _ in turns.shape[2:]))
+    rows = np.concatenate([turns.argmin(axis=0) * few + here, turns.argmax(axis=0) * few + here])
+    return np.unique(rows)
+
+
+def _of_rows(exact: Enclosure, condition: Condition, rows: Array) -> tuple[Enclosure, Condition]:
+    """Return some rows of an exact answer and its condition."""
+    parts = {name: getattr(condition, name)[rows] for name in ("base", "shift", "terms", "batch", "floor")}
+    return Enclosure(exact.h[rows], exact.lo[rows], exact.hi[rows]), replace(condition, **parts)
 
 
 def wrong_dtype(got: Array, fmt: Format, *, any_float: bool) -> str:

@@ -10,7 +10,7 @@ from lossconform.judge import LENIENT, Judgement, Oracle, bar
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case
 from lossconform.reference.grades import Grade
-from lossconform.reference.policy import CHOICES
+from lossconform.reference.policy import CHOICES, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +42,22 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     except Unsupported:
         return None
     worst = bar(case, function.contract) if accuracy else LENIENT
-    policy = function.contract.policy()
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
+    policy = function.contract.policy()
     if check.policy is None:
-        oracle = Oracle.of(case, policy, gradient=check.gradient)
+        oracle = _oracle(question, case, policy)
         judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
         return Look(case, function, answer, judgement, _telling(question, oracle))
     mine = getattr(policy, check.policy)
     judgements = _judgements(question, case, answer, worst)
     allowed = frozenset(value for value, judgement in judgements.items() if judgement.ok)
     return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
+
+
+def _oracle(question: Question, case: Case, policy: Policy) -> Oracle:
+    accumulator = question.function.contract.accumulator.value
+    return Oracle.of(case, policy, gradient=question.check.gradient, accumulator=accumulator)
 
 
 def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst: Grade) -> dict[str, Judgement]:
@@ -63,7 +68,7 @@ def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst:
     for value, other in question.function.contract.policy().alternatives(name).items():
         same = canonical(case, other).denominator if name == "mean_denominator" else value
         if same not in found:
-            found[same] = Oracle.of(case, other, gradient=question.check.gradient).judge(answer, worst)
+            found[same] = _oracle(question, case, other).judge(answer, worst)
         judged[value] = found[same]
     return judged
 
@@ -75,5 +80,4 @@ def _telling(question: Question, oracle: Oracle) -> bool:
     plain = question.check.plain(oracle.case)
     if isinstance(plain, bool):
         return plain
-    without = Oracle.of(plain, oracle.policy, gradient=question.check.gradient)
-    return not without.judge(oracle.answer(), LENIENT).ok
+    return not _oracle(question, plain, oracle.policy).judge(oracle.answer(), LENIENT).ok

@@ -96,11 +96,12 @@ def _clauses(contract: Contract) -> Iterator[ClauseText]:
             yield ClauseText(clause=name, value=", ".join(map(str, values)), **page)
     for option, source in contract.options.items():
         yield ClauseText(clause=f"option {option}", value="taken", source=_cite(source), url=source.url)
-    for policy, clause in contract.policies.items():
+    chosen = {f"policy {policy}": clause for policy, clause in contract.policies.items()}
+    for name, clause in {"accumulator": contract.accumulator, **chosen}.items():
         cited = {} if clause.source is None else {"source": _cite(clause.source), "url": clause.source.url}
-        yield ClauseText(clause=f"policy {policy}", value=clause.value, **cited)
+        yield ClauseText(clause=name, value=clause.value, **cited)
         for mode, value in clause.modes.items():
-            yield ClauseText(clause=f"policy {policy}, {mode}", value=value)
+            yield ClauseText(clause=f"{name}, {mode}", value=value)
 
 
 def expectation_infos(expectations: list[Expectation]) -> list[ExpectationInfo]:

@@ -22,6 +22,7 @@ class Profile:
         rows: of an accuracy case.
         classes: of an accuracy case.
         many: classes of the regime with many.
+        large: cases for each check whose cases are large.
     """
 
     name: str
@@ -33,11 +34,12 @@ class Profile:
     rows: int = 8
     classes: int = 10
     many: int = 1000
+    large: int = 4
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 1, 6, ("float32",), (), every_mode=False, rows=4, many=200),
+    "smoke": Profile("smoke", 1, 6, ("float32",), (), every_mode=False, rows=4, many=200, large=2),
     "quick": Profile("quick", 2, 25, ("float32",), ("float32",), every_mode=False),
-    "full": Profile("full", 10, 150, DTYPES, DTYPES, every_mode=True, rows=16, many=50_000),
+    "full": Profile("full", 10, 150, DTYPES, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
 }
 """smoke: a minute, for tests of the toolkit; quick: every change; full: every release."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Framework, InputChanged, Refusal
+from lossconform.adapters.base import SHOWN, Answer, Framework, InputChanged, Refusal, list_source, shown
 from lossconform.checks.check import Question
 from lossconform.judge import Oracle, bar, hex_of
 from lossconform.look import Look
 from lossconform.reference.case import ARRAYS, Case
 from lossconform.reference.formats import dtype_of
+from lossconform.reference.repeats import MANY, period
 from lossconform.reference.serial import array_to_json, case_to_json
 from lossconform.reports.model import Numbers, Witness
 
@@ -83,15 +84,15 @@ def _comparison(part: str, exact: object) -> str:
     """Return the lines of a snippet that say what is right."""
     if not isinstance(exact, Answer):
         return '# expected: an exception\nprint("expected an exception")\n'
-    array = exact.gradient if part == "gradient" else exact.value
-    text = repr(np.asarray(array).astype(np.float64).tolist())
-    for name in ("nan", "inf"):
-        text = text.replace(name, f"float('{name}')")
-    return f'print("expected {part}", {text})\n'
+    array = np.asarray(exact.gradient if part == "gradient" else exact.value)
+    name = shown(part, array.size)
+    return f'print("expected {name}", {list_source(array if name == part else array[:SHOWN])})\n'
 
 
 def _shown(answer: object, *, gradient: bool) -> Numbers | str:
     if isinstance(answer, Answer):
         array = answer.gradient if gradient and answer.gradient is not None else answer.value
+        if array.ndim and period(array) == len(array) > MANY:
+            return f"{array.size} numbers, which do not repeat"
         return Numbers(**array_to_json(array))
     return f"{answer.kind}: {answer.message}"  # type: ignore[attr-defined]

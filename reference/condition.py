@@ -294,13 +294,15 @@ def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
     tiny = FLUSHED * case.format.tiny
     # An entry of softmax that is flushed is multiplied by a difference of cotangents, or by their sum.
     together = case.loss in (Loss.SOFTMAX, Loss.LOG_SOFTMAX)
+    # A gradient has a sum over rows only in a denominator of weights; a number of rows is counted without an error.
+    weighed = case.reduction is not Reduction.SUM and not (case.sample_weight is None and case.class_weight is None)
     reach = max(1.0, float(np.max(_sum(factor) if together else factor, initial=0.0)))
     return Condition(
         base=unrows(case, gradient.base + gradient.size),
         shift=unrows(case, gradient.shift),
         terms=unrows(case, gradient.terms),
         n=gradient.n,
-        batch=unrows(case, gradient.size) * (case.reduction is not Reduction.NONE),
+        batch=unrows(case, gradient.size) * (weighed and case.reduction is not Reduction.NONE),
         rows=max(problem.x.shape[0], 1),
         floor=np.full(case.prediction.shape, tiny * reach),
     )

@@ -64,7 +64,7 @@ class Condition:
         shift: multiplies 4 u, from backward-stable on.
         terms: multiplies 2 sqrt(n) u_acc, or (n - 1) u_acc when sequential.
         n: how many terms a sum over classes has.
-        batch: what the reduction over rows accumulates; multiplies (2 sqrt(N) + 1) u_acc, or N u_acc.
+        batch: what a sum over rows accumulates, 0 without one; multiplies (2 sqrt(N) + 1) u_acc, or N u_acc.
         rows: N.
         floor: an absolute error that is always allowed: the smallest normal number, for a result flushed to zero.
     """
@@ -78,14 +78,26 @@ class Condition:
     floor: Float64
 
 
-def accumulator_roundoff(fmt: Format) -> float:
-    """Return the unit roundoff of the usual accumulator: float32 for float32 and below, else float64."""
-    return min(fmt.unit_roundoff, FORMATS["float32"].unit_roundoff)
+USUAL = "float32 or wider"
+"""The accumulator of a loss function whose contract states none."""
+
+ACCUMULATORS = {
+    USUAL: "sums of float32 and below are accumulated in float32 or wider, those of float64 in float64",
+    "float64": "every sum is accumulated in float64",
+    "own dtype": "sums are accumulated in the dtype of the prediction, rounded to it after each addition",
+}
+"""The precision with which a loss function may accumulate, with what each means."""
 
 
-def allowed(
-    grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: float | None = None
-) -> Float64:
+def accumulator_roundoff(fmt: Format, accumulator: str = USUAL) -> float:
+    """Return the unit roundoff with which sums are accumulated for predictions of a format."""
+    if accumulator == "own dtype":
+        return fmt.unit_roundoff
+    widest = FORMATS["float32" if accumulator == USUAL else "float64"]
+    return min(fmt.unit_roundoff, widest.unit_roundoff)
+
+
+def allowed(grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: str = USUAL) -> Float64:
     """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
 
     Args:
@@ -93,7 +105,7 @@ def allowed(
         exact: the exact answer.
         condition: its condition.
         fmt: the format of the answer.
-        accumulator: the unit roundoff sums are accumulated with; the usual one if None.
+        accumulator: with what precision sums are accumulated, from `ACCUMULATORS`.
     """
     spacing = exact.spacing(fmt)
     if grade is Grade.CORRECTLY_ROUNDED:
@@ -103,7 +115,7 @@ def allowed(
     if grade is Grade.ACCURATE:
         return 4 * spacing
     u = fmt.unit_roundoff
-    u_acc = accumulator_roundoff(fmt) if accumulator is None else accumulator
+    u_acc = accumulator_roundoff(fmt, accumulator)
     n, rows = condition.n, condition.rows
     inner, outer = 2 * np.sqrt(n), 2 * np.sqrt(rows) + 1
     if grade is Grade.SEQUENTIAL:
@@ -116,7 +128,7 @@ def allowed(
 
 
 def grade(
-    answer: Float64, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: float | None = None
+    answer: Float64, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: str = USUAL
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Return the grade of each entry of an answer given as float64.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lossconform.reference.case import ARRAYS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import dtype_of
+from lossconform.reference.repeats import period
 
 _ENUMS = {"loss": Loss, "form": Form, "target_form": TargetForm, "reduction": Reduction}
 
@@ -18,22 +19,32 @@ def number(x: float) -> str:
     return x.hex() if math.isfinite(x) else str(x)
 
 
-def array_to_json(array: Array) -> dict[str, Any]:
-    """Return dtype, shape and data of an array; floats in hex, integers and booleans in decimal."""
+def array_to_json(array: Array, *, whole: bool = False) -> dict[str, Any]:
+    """Return dtype, shape and data of an array; floats in hex, integers and booleans in decimal.
+
+    Of a large array that is a few rows over and over, only those are written, unless the whole is wanted.
+    """
+    few = array if whole or not array.ndim else array[: period(array)]
     if array.dtype.kind in "biu":
-        data = [str(int(v)) for v in array.ravel().tolist()]
+        data = [str(int(v)) for v in few.ravel().tolist()]
     else:
-        data = [number(v) for v in array.astype(np.float64).ravel().tolist()]
+        data = [number(v) for v in few.astype(np.float64).ravel().tolist()]
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
 def array_from_json(data: dict[str, Any]) -> Array:
     """Undo `array_to_json`. Raises ValueError or KeyError on anything else."""
-    name = data["dtype"]
+    name, shape = data["dtype"], data["shape"]
     if np.dtype(name if name != "bfloat16" else "float32").kind in "biu":
-        return np.array([int(v) for v in data["data"]], dtype=name).reshape(data["shape"])
-    values = [float.fromhex(v) for v in data["data"]]
-    return np.array(values, dtype=np.float64).astype(dtype_of(name)).reshape(data["shape"])
+        few = np.array([int(v) for v in data["data"]], dtype=name)
+    else:
+        few = np.array([float.fromhex(v) for v in data["data"]], dtype=np.float64).astype(dtype_of(name))
+    size = math.prod(shape)
+    if few.size == size:
+        return few.reshape(shape)
+    if few.size == 0 or size % few.size:
+        raise ValueError(f"{few.size} numbers do not fill the shape {tuple(shape)}, nor do they over and over")
+    return np.tile(few, size // few.size).reshape(shape)
 
 
 def case_to_json(case: Case) -> dict[str, Any]:

@@ -71,7 +71,10 @@ class Grade(StrEnum):
 
 
 class Numbers(Model):
-    """An array as hex floats (integers and booleans as decimal), in C order."""
+    """An array as hex floats (integers and booleans as decimal), in C order.
+
+    Of a large array that is a few rows over and over, `data` has those rows only.
+    """
 
     dtype: str
     shape: list[NonNegativeInt]

@@ -73,7 +73,13 @@ def test_arrays_are_nested_by_shape() -> None:
     assert figure(Numbers(dtype="int64", shape=[1], data=["3"])).hex is None
     assert figure(Numbers(dtype="float32", shape=[], data=["nan"])).decimal == "nan"
     assert figure(Numbers(dtype="float32", shape=[0, 3], data=[])).decimal == "[]"
-    assert figure(Numbers(dtype="float32", shape=[7], data=["nan"])).decimal == "[nan]"
+    assert figure(Numbers(dtype="float32", shape=[7], data=["nan", "inf"])).decimal == "[nan, inf]"
+
+
+def test_rows_over_and_over_are_shown_once() -> None:
+    assert figure(Numbers(dtype="int64", shape=[81920], data=["3"])).decimal == "[3] 81,920 times over"
+    two = figure(Numbers(dtype="float32", shape=[4000, 2], data=["0x1p+0", "0x0p+0", "0x1p+1", "0x0p+0"]))
+    assert two.decimal == "[[1.0, 0.0],\n [2.0, 0.0]] 2,000 times over"
 
 
 def test_a_large_array_says_how_much_more_there_is() -> None:

@@ -14,6 +14,7 @@ from lossconform.adapters.miniatures.elementwise import BinaryCrossEntropy, KLDi
 from lossconform.adapters.miniatures.focal import Focal
 from lossconform.adapters.miniatures.loss import POLICIES, NumpyLoss
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.grades import USUAL
 
 PACKAGE = "lossconform.adapters.miniatures"
 PAGE = Source("The miniatures", "1", "catalogue", "https://lossconform.invalid/miniatures")
@@ -69,12 +70,14 @@ def contract(loss: Loss, policies: dict[str, str] | None = None, **narrower: Any
     """Return the contract of a miniature: every policy stated, and fewer features if asked."""
     features = {**FEATURES[loss], **narrower}
     stated = {**POLICIES, **(policies or {})}
+    accumulator = features.pop("accumulator", USUAL)
     return Contract(
         loss=loss,
         source=PAGE,
         options=dict.fromkeys(features.pop("options", ()), PAGE),
         policies={name: Clause(value, PAGE) for name, value in stated.items()},
         class_axis="any",
+        accumulator=Clause(accumulator, PAGE),
         **{"label_dtypes": LABEL_DTYPES, **features},
     )
 

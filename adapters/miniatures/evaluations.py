@@ -53,15 +53,23 @@ def pairwise(array: Floats) -> Floats:
 
 
 def kahan(array: Floats) -> Floats:
-    """Carry along what each addition loses."""
-    total = np.zeros((*array.shape[:-1], 1), array.dtype)
+    """Carry along what each addition loses, in 64 lanes and then over those."""
+    n = array.shape[-1]
+    lanes = np.zeros((*array.shape[:-1], -(-n // BLOCK) * BLOCK), array.dtype)
+    lanes[..., :n] = array
+    return _compensated(_compensated(lanes.reshape(*array.shape[:-1], lanes.shape[-1] // BLOCK, BLOCK), -2), -1)
+
+
+def _compensated(array: Floats, axis: int) -> Floats:
+    terms = np.moveaxis(array, axis, 0)
+    total = np.zeros(terms.shape[1:], array.dtype)
     lost = total.copy()
-    for j in range(array.shape[-1]):
-        term = array[..., j : j + 1] - lost
+    for value in terms:
+        term = value - lost
         new = total + term
         lost = np.where(np.isfinite(new), (new - total) - term, 0).astype(array.dtype)
         total = new
-    return total
+    return total[..., None] if axis == -1 else total
 
 
 def exact(array: Floats) -> Floats:
@@ -70,6 +78,25 @@ def exact(array: Floats) -> Floats:
     finite = np.isfinite(flat).all(axis=1)
     exact = [math.fsum(row.astype(np.float64)) if ok else row.sum() for row, ok in zip(flat, finite, strict=True)]
     return np.array(exact).astype(array.dtype).reshape(*array.shape[:-1], 1)
+
+
+def sequential(array: Floats) -> Floats:
+    """Add one number after the other, and round after each."""
+    start = np.zeros((*array.shape[:-1], 1), array.dtype)
+    return np.add.accumulate(np.concatenate([start, array], axis=-1), axis=-1)[..., -1:]
+
+
+def in_own_dtype(self: Any, batch: Batch, values: Floats) -> Floats:
+    """Return the sum of values in the dtype of the answer, rounded to it after each addition."""
+    return sequential(values.reshape(1, -1).astype(batch.dtype))[0, 0].astype(values.dtype)
+
+
+def divided_first(self: Any, batch: Batch, values: Floats) -> tuple[Floats, float]:
+    """Return the mean as the sum of shares, which never grows beyond it."""
+    value, scale = correct(self, "reduce", batch, values)
+    if value.ndim or batch.reduction == "sum" or not np.isfinite(scale):
+        return value, scale
+    return np.asarray(self.total(batch, values * values.dtype.type(scale))), scale
 
 
 def base_two(self: Any, d: Floats) -> Floats:

@@ -14,6 +14,7 @@ from lossconform.adapters.miniatures import (
     faults_of_input,
     faults_of_labels,
     faults_of_options,
+    faults_of_rows,
     faults_of_shape,
     faults_of_value,
 )
@@ -29,6 +30,7 @@ MODULES = (
     faults_of_ignore,
     faults_of_options,
     faults_of_shape,
+    faults_of_rows,
     faults_of_input,
 )
 

@@ -276,7 +276,7 @@ class NumpyLoss:
             if values.shape[1] == batch.x.shape[1] and self.one_value_a_class():
                 return self.unrows(batch, values), 1.0
             return values.reshape(batch.shape[: batch.axis] + batch.shape[batch.axis + 1 :]), 1.0
-        summed = self.add(values.reshape(1, -1))[0, 0]
+        summed = self.total(batch, values)
         if batch.reduction == "sum":
             return np.asarray(summed), 1.0
         divisor = self.denominator(batch, values.shape[1])
@@ -289,6 +289,10 @@ class NumpyLoss:
     def answer(self, batch: Batch, array: Floats) -> Floats:
         """Return an array in the dtype of the answer."""
         return np.asarray(array).astype(batch.dtype)
+
+    def total(self, batch: Batch, values: Floats) -> Floats:
+        """Return the sum of the values of all rows."""
+        return self.add(values.reshape(1, -1))[0, 0]
 
     def add(self, array: Floats) -> Floats:
         """Return the sum over the last axis, kept."""

@@ -10,6 +10,7 @@ from lossconform.adapters.miniatures import (
     torch_fault,
     torch_faults_of_gradient,
     torch_faults_of_options,
+    torch_faults_of_rows,
     torch_faults_of_state,
     torch_faults_of_target,
     torch_faults_of_value,
@@ -21,6 +22,7 @@ MODULES = (
     torch_faults_of_gradient,
     torch_faults_of_target,
     torch_faults_of_options,
+    torch_faults_of_rows,
     torch_faults_of_state,
 )
 

@@ -208,8 +208,12 @@ class TorchLoss:
             if self.one_value_a_class():
                 return self.unrows(b, values)
             return values.reshape(b.shape[: b.axis] + b.shape[b.axis + 1 :])
-        summed = values.sum()
+        summed = self.total(b, values)
         return summed if b.reduction == "sum" else summed / self.denominator(b, values.shape[1])
+
+    def total(self, b: Rows, values: Tensor) -> Tensor:
+        """Return the sum of the values of all rows."""
+        return values.sum()
 
     def one_value_a_class(self) -> bool:
         """Whether reduction none has one value a class, not one a row."""

@@ -71,6 +71,9 @@ EVALUATED = MappingProxyType(
     {**LOGITS, "options": ("where", "class_axis"), "reductions": (Reduction.NONE, Reduction.SUM)}
 )
 """How a loss is computed has nothing to do with most options."""
+ROWS_OF_LABELS = MappingProxyType({**LABELS, "options": ()})
+ROWS_OF_LOGITS = MappingProxyType({**LOGITS, "options": ()})
+"""How rows are added up has nothing to do with options."""
 ONE_DTYPE = MappingProxyType({**LABELS, "dtypes": ("float32",)})
 """A policy is the same in every dtype."""
 
@@ -161,6 +164,47 @@ EVALUATIONS = (
     ),
 )
 """Other ways of computing the same."""
+
+ROWS = (
+    *(
+        Variation(
+            id=f"rows_{name}",
+            meaning=meaning,
+            loss=loss,
+            patch={"total": lambda self, batch, values, function=function: function(values.reshape(1, -1))[0, 0]},
+            features=features,
+        )
+        for name, meaning, function, loss, features in (
+            ("sequential", "rows summed one by one", evaluations.sequential, CE, ROWS_OF_LABELS),
+            ("pairwise", "rows summed in a tree", evaluations.pairwise, BCE, ROWS_OF_LOGITS),
+            ("chunked", "rows summed in blocks", evaluations.chunked, CE, ROWS_OF_LABELS),
+            ("kahan", "rows with compensated sums", evaluations.kahan, CE, ROWS_OF_LABELS),
+            ("exact", "rows summed exactly", evaluations.exact, KL, MappingProxyType({"options": ()})),
+        )
+    ),
+    Variation(
+        id="rows_divided_first",
+        meaning="each loss divided before the sum",
+        loss=CE,
+        patch={"reduce": evaluations.divided_first},
+        features=ROWS_OF_LABELS,
+    ),
+    Variation(
+        id="rows_in_float64",
+        meaning="rows summed in float64, as is promised",
+        loss=CE,
+        patch={"total": lambda self, batch, values: values.astype(float).sum()},
+        features={**ROWS_OF_LABELS, "accumulator": "float64"},
+    ),
+    Variation(
+        id="rows_in_own_dtype",
+        meaning="rows summed in their own dtype, as is promised",
+        loss=CE,
+        patch={"total": evaluations.in_own_dtype},
+        features={**ROWS_OF_LABELS, "accumulator": "own dtype"},
+    ),
+)
+"""Other ways of adding up rows."""
 
 FRAMEWORKS = (
     Variation(
@@ -313,7 +357,7 @@ CHOICES = (
 )
 """Legal policies, one by one."""
 
-VARIATIONS = {v.id: v for v in (*PLAIN, *WIDE, *EVALUATIONS, *FRAMEWORKS, *CHOICES)}
+VARIATIONS = {v.id: v for v in (*PLAIN, *WIDE, *EVALUATIONS, *ROWS, *FRAMEWORKS, *CHOICES)}
 """Every correct loss by id."""
 
 

@@ -32,6 +32,8 @@ class Check:
         plain: the case without the thing that the check is about, or whether the case tells. A case that the
             reference cannot tell from its plain form is no evidence.
         each: the lists of a contract that it goes through value by value; of the others it draws.
+        large: whether its cases are made from a seed and so large that each form, target and reduction gets one, and a
+            failing one is cut to equal rows instead of being shrunk.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
@@ -47,6 +49,7 @@ class Check:
     gradient: bool = False
     plain: Callable[[Case], Case | bool] | None = None
     each: tuple[str, ...] = EACH
+    large: bool = False
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False

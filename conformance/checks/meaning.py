@@ -12,6 +12,7 @@ from lossconform.checks.labels import aliased
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
+from lossconform.strategies.rows import many_rows
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
 TOGETHER = ("where", "class_weight", "pos_weight", "sample_weight", "alpha", "label_smoothing", "ignore_index")
@@ -161,6 +162,19 @@ CHECKS = (
         applies=lambda contract: len(contract.reductions) > 1,
         cases=_reductions,
         gradient=True,
+    ),
+    Check(
+        id="many-rows",
+        group="reductions",
+        question="Are sums and means over very many rows right, and the gradients of means?",
+        # A 16-bit accumulator may lose everything that so many additions leave: nothing could be found wrong.
+        applies=lambda contract: (
+            any(r is not Reduction.NONE for r in contract.reductions) and contract.accumulator.value != "own dtype"
+        ),
+        cases=many_rows,
+        gradient=True,
+        large=True,
+        every_dtype=True,
     ),
     Check(
         id="class-axis",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lossconform.adapters.contract import Contract
@@ -18,6 +19,9 @@ from lossconform.reference.formats import FORMATS, Float64, Format, dtype_of, ro
 
 GAMMAS = (2.0, 0.5, 1.5)
 """Exponents of a focal loss: the usual one, one below 1, where its slope at a factor of 0 is infinite, and between."""
+
+SEEDS = st.binary(min_size=4, max_size=4).filter(any).map(int.from_bytes)
+"""Seeds of packed cases: not integers, of which Hypothesis prefers small ones, nor 0, which it always tries first."""
 
 Generator = np.random.Generator
 Fill = Callable[[Generator, int, int, Format], Float64]
@@ -126,7 +130,7 @@ def fill(
     n, c = (4, profile.many) if regime.many else (profile.rows, profile.classes)
     x = round_to(regime.fill(rng, n, c, fmt), fmt)
     binary = contract.loss in BINARY
-    prediction = round_to(_formed(x, form, binary), fmt).astype(dtype_of(dtype))
+    prediction = round_to(formed(x, form, binary), fmt).astype(dtype_of(dtype))
     target = None
     if contract.loss not in FUNCTIONS:
         target = _target(rng, regime, x, target_form, dtype)
@@ -150,7 +154,7 @@ def cotangent(case: Case, shape: tuple[int, ...], seed: int) -> Case:
     return case.replace(cotangent=values.astype(case.prediction.dtype))
 
 
-def _formed(x: Float64, form: Form, binary: bool) -> Float64:
+def formed(x: Float64, form: Form, binary: bool) -> Float64:
     """Return logits as the form of prediction asked for, in float64."""
     if form is Form.LOGITS:
         return x

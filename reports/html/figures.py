@@ -69,9 +69,12 @@ def figure(numbers: Numbers) -> Figure:
 def _nested(texts: list[str], shape: list[int]) -> str:
     if len(texts) > SHOWN:
         return f"[{', '.join(texts[:SHOWN])}, … {len(texts) - SHOWN:,} more in the run file]"
-    if math.prod(shape) != len(texts):  # a run file may say anything; a page shows what is there
-        return f"[{', '.join(texts)}]"
-    return _block(texts, shape, 1)
+    size, row = math.prod(shape), math.prod(shape[1:])
+    if size == len(texts):
+        return _block(texts, shape, 1)
+    if texts and row and size % len(texts) == 0 and len(texts) % row == 0:
+        return f"{_block(texts, [len(texts) // row, *shape[1:]], 1)} {size // len(texts):,} times over"
+    return f"[{', '.join(texts)}]"  # a run file may say anything; a page shows what is there
 
 
 def _block(texts: list[str], shape: list[int], depth: int) -> str:
