@@ -113,7 +113,7 @@ def test_the_loss_functions_of_a_backend(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_contracts_are_known_without_the_framework(backend):
     framework = describe(f"keras-{backend}")
-    assert len(framework.functions) == 8
+    assert len(framework.functions) == 10
     assert framework.environment == {"KERAS_BACKEND": backend}
     function = framework.function("keras.losses.CategoricalCrossentropy")
     call = function.invocation(case_of(function, TargetForm.ONE_HOT, reduction=Reduction.MEAN))
