@@ -209,6 +209,11 @@ def test_it_says_where_and_why_in_sentences(expectation: Expectation) -> None:
         ("focal factor rounds to 0", focal(-20.0, 0.0, 2.0), binary(20.0, 1.0)),
         ("label from -C to -1", labelled([[0.0, 0.0]], [-2]), labelled([[0.0, 0.0]], [-3])),
         ("label from -C to -1", labelled([[0.0, 0.0]], [-1]), labelled([[0.0, 0.0]], [0])),
+        (
+            "batch mean",
+            labelled([[0.0, 0.0]], [0], reduction="batch_mean"),
+            labelled([[0.0, 0.0]], [0], reduction="mean"),
+        ),
     ],
 )
 def test_facts(fact: str, true: Case, false: Case) -> None:

@@ -100,9 +100,10 @@ def call(name: str, case: Case) -> Call:
         "target_form": str(case.target_form),
         "axis": case.class_axis,
         "label_smoothing": case.label_smoothing,
-        "gamma": case.gamma,
         "reduction": str(case.reduction),
     }
+    if case.loss is Loss.FOCAL:
+        arguments["gamma"] = case.gamma
     return Call(name, arguments, "prediction")
 
 

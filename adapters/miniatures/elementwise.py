@@ -156,8 +156,9 @@ class KLDivergence(Elementwise):
             log_q = np.log(q)
         gap = log_t - log_q
         if batch.form == "probabilities" and batch.target_form != "log_distribution":
-            # The quotient may overflow where q is subnormal.
-            gap = np.where(q < np.finfo(q.dtype).tiny, gap, np.log(t / q))
+            # The quotient loses the least, unless it is beyond the range.
+            quotient = t / q
+            gap = np.where(np.isfinite(quotient), np.log(quotient), gap).astype(t.dtype)
         nothing = self.nothing(batch, q, log_q)
         result = np.where(t > 0, t * gap, nothing) * batch.weight
         return np.where(batch.where, result, 0).astype(batch.x.dtype)

@@ -74,6 +74,8 @@ def _compensated(array: Floats, axis: int) -> Floats:
 
 def exact(array: Floats) -> Floats:
     """Sum without any rounding but the last."""
+    if not array.size:
+        return array.sum(axis=-1, keepdims=True)
     flat = array.reshape(-1, array.shape[-1])
     finite = np.isfinite(flat).all(axis=1)
     exact = [math.fsum(row.astype(np.float64)) if ok else row.sum() for row, ok in zip(flat, finite, strict=True)]

@@ -171,6 +171,7 @@ LABEL_FAULTS = (
         CE,
         ("value",),
         _labels(lambda t, c: t.bfloat16().long().clamp(max=c - 1)),
+        features=LABELS,
     ),
     TorchFault(
         "label_zero_is_padding",

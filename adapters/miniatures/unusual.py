@@ -71,9 +71,9 @@ EVALUATED = MappingProxyType(
     {**LOGITS, "options": ("where", "class_axis"), "reductions": (Reduction.NONE, Reduction.SUM)}
 )
 """How a loss is computed has nothing to do with most options."""
-ROWS_OF_LABELS = MappingProxyType({**LABELS, "options": ()})
+ROWS_OF_LABELS = MappingProxyType({**LABELS, "options": ("ignore_index",)})
 ROWS_OF_LOGITS = MappingProxyType({**LOGITS, "options": ()})
-"""How rows are added up has nothing to do with options."""
+"""How rows are added up has nothing to do with most options."""
 ONE_DTYPE = MappingProxyType({**LABELS, "dtypes": ("float32",)})
 """A policy is the same in every dtype."""
 
