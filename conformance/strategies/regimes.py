@@ -16,9 +16,7 @@ from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS, Float64, Format, dtype_of, round_to
-
-GAMMAS = (2.0, 0.5, 1.5)
-"""Exponents of a focal loss: the usual one, one below 1, where its slope at a factor of 0 is infinite, and between."""
+from lossconform.strategies.cases import GAMMAS
 
 SEEDS = st.binary(min_size=4, max_size=4).filter(any).map(int.from_bytes)
 """Seeds of packed cases: not integers, of which Hypothesis prefers small ones, nor 0, which it always tries first."""
