@@ -57,8 +57,10 @@ def _offset(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 
 def _confident(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
     x = rng.normal(0, 1, (n, c))
-    # To beyond where the exponential of the gap underflows.
-    x[np.arange(n), rng.integers(0, c, n)] += rng.uniform(8, -1.25 * np.log(fmt.smallest), n)
+    # Of four gaps three to where log1p and its like change branch, one to beyond where its exponential underflows.
+    far = -1.25 * np.log(fmt.smallest)
+    top = np.resize([16.0, min(32.0, far), 16.0, far], n)
+    x[np.arange(n), rng.integers(0, c, n)] += rng.uniform(np.where(top == 16, 8, 12), top)
     return x
 
 
@@ -125,7 +127,9 @@ def fill(
     """Return a packed case of a regime: every row a question of its own."""
     rng = np.random.default_rng([seed, ALL.index(regime)])
     fmt = FORMATS[dtype]
-    n, c = (4, profile.many) if regime.many else (profile.rows, profile.classes)
+    # Of many classes a label looks at one, so there are several rows; other targets look at all.
+    few = 4 if target_form is TargetForm.INDEX else 1
+    n, c = (few, profile.many) if regime.many else (profile.rows, profile.classes)
     x = round_to(regime.fill(rng, n, c, fmt), fmt)
     binary = contract.loss in BINARY
     prediction = round_to(formed(x, form, binary), fmt).astype(dtype_of(dtype))
