@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TypeVar
 
@@ -21,13 +20,13 @@ from lossconform.adapters.base import Framework
 from lossconform.checks.check import Question
 from lossconform.cut import equal_rows, smallest
 from lossconform.expectations import Expectation
+from lossconform.findings import Findings, hazard
 from lossconform.look import Look, look
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, Form, TargetForm
-from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES
-from lossconform.reports.model import Cell, Observed, Record, Timing, Verdict, Witness
 from lossconform.reports.model import Grade as GradeName
+from lossconform.reports.model import Observed, Record, Timing, Verdict, Witness
 from lossconform.strategies.regimes import SEEDS, Regime, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
 from lossconform.witness import in_dtype, witness
@@ -41,69 +40,6 @@ T = TypeVar("T")
 
 class Deviation(AssertionError):  # noqa: N818 - a finding, not an error
     """A case that no expectation covers; Hypothesis shrinks it."""
-
-
-@dataclass(eq=False)
-class Findings:
-    """What the cases asked so far have shown."""
-
-    question: Question
-    expectations: list[Expectation]
-    cases: int = 0
-    telling: int = 0
-    worst: Grade | None = None
-    ulp: float | None = None
-    failure: Look | None = None
-    shown: Look | None = None
-    known: list[Expectation] = field(default_factory=list)
-    covered: Look | None = None
-    allowed: frozenset[str] | None = None
-    excused: bool = True
-    cells: dict[str, Cell] = field(default_factory=dict)
-
-    def note(self, seen: Look) -> bool:
-        """Take in a look; return whether it is a deviation that no expectation covers."""
-        self.cases += 1
-        self.telling += seen.telling
-        if self.shown is None and seen.telling:
-            self.shown = seen
-        judgement = seen.judgement
-        if judgement.grade is not None and (self.worst is None or judgement.grade > self.worst):
-            self.worst = judgement.grade
-        if judgement.ulp is not None:
-            self.ulp = max(self.ulp or 0.0, judgement.ulp)
-        covering = next((e for e in self.expectations if e.covers(seen.case, judgement)), None)
-        shows = not judgement.ok or _hazard(self.question, seen.allowed)
-        if shows and covering is not None and covering not in self.known:
-            self.known.append(covering)
-            self.covered = self.covered or seen
-        if judgement.ok or covering is None:
-            if seen.allowed is not None and seen.telling:
-                self.allowed = seen.allowed if self.allowed is None else self.allowed & seen.allowed
-                self.excused = self.excused and covering is not None
-            return not judgement.ok
-        return False
-
-    @property
-    def hazard(self) -> bool:
-        """Whether nonsense is accepted in silence, and no expectation says so."""
-        return _hazard(self.question, self.allowed) and not self.excused
-
-    def cell(self, regime: str, seen: Look) -> None:
-        """Add a look to its regime."""
-        old = self.cells.get(regime, Cell(regime=regime, cases=0, entries=0))
-        judgement = seen.judgement
-        seen_grades = [] if judgement.grade is None else [GradeName(judgement.grade.label)]
-        order = list(GradeName)
-        grade = max([*([] if old.grade is None else [old.grade]), *seen_grades], key=order.index, default=None)
-        ulps = [u for u in (old.max_ulp, judgement.ulp) if u is not None]
-        self.cells[regime] = Cell(
-            regime=regime,
-            cases=old.cases + 1,
-            entries=old.entries + judgement.entries,
-            grade=grade,
-            max_ulp=max(ulps) if ulps else None,
-        )
 
 
 def examine(framework: Framework, question: Question, expectations: list[Expectation]) -> Record:
@@ -133,12 +69,7 @@ def _stale(framework: Framework, question: Question, expectation: Expectation) -
     if not first or witness.dtype != question.dtype or mode != question.mode:
         return False
     seen = look(framework, question, witness, accuracy=question.check.cases is None)
-    return seen is None or (seen.judgement.ok and not _hazard(question, seen.allowed))
-
-
-def _hazard(question: Question, allowed: frozenset[str] | None) -> bool:
-    """Whether policy values are all of those that accept nonsense in silence."""
-    return bool(allowed) and (allowed or frozenset()) <= question.check.hazards
+    return seen is None or (seen.judgement.ok and not hazard(question, seen.allowed))
 
 
 def _quiet(examples: int, *, shrink: bool) -> settings:
@@ -322,7 +253,7 @@ def _known(framework: Framework, findings: Findings) -> Witness | None:
     small = in_dtype(findings.known[0].witness, question.dtype)
     if small is not None:
         again = look(framework, question, small, accuracy=question.check.cases is None)
-        if again is not None and (not again.judgement.ok or _hazard(question, again.allowed)):
+        if again is not None and (not again.judgement.ok or hazard(question, again.allowed)):
             seen = again
     return None if seen is None else witness(framework, question, seen, refused=seen.judgement.ok)
 

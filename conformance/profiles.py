@@ -42,4 +42,4 @@ PROFILES = {
     "quick": Profile("quick", 2, 25, ("float32",), ("float32",), every_mode=False),
     "full": Profile("full", 10, 150, DTYPES, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
 }
-"""smoke: a minute, for tests of the toolkit; quick: every change; full: every release."""
+"""smoke: for tests of the toolkit; quick: every change; full: every release."""

@@ -43,14 +43,15 @@ def folded(case: Case) -> tuple[Case, int]:
 
     The number of times is a power of two, so that multiplying by it is exact. The gradient of the few rows is that of
     the many: a mean's upstream gradient is divided by the number of times. The value of a mean is the same; that of a
-    sum is so many times as large. Only a reduced case of shape (rows, classes) is folded.
+    sum is so many times as large. Only a reduced case of shape (rows, classes) is folded, without a
+    direction.
     """
     n = case.prediction.shape[0]
     arrays = {name: getattr(case, name) for name in ROWS}
     given = {name: a for name, a in arrays.items() if a is not None}
     if case.prediction.size <= MANY or case.prediction.ndim != 2 or case.class_axis != 1:
         return case, 1
-    if case.reduction is Reduction.NONE:
+    if case.reduction is Reduction.NONE or case.direction is not None:
         return case, 1
     rows = int(np.lcm.reduce([period(array) for array in given.values()]))
     # All powers of two among the factors of the number of repetitions.

@@ -146,6 +146,7 @@ def test_few_rows_answer_as_all_of_them_do(
         {"target": np.arange(ROWS) % 3 % 2},
         {"sample_weight": np.arange(ROWS) + 1.0},
         {"cotangent": np.array(2.0**-1070)},
+        {"direction": np.ones((ROWS, 2))},
     ],
 )
 def test_what_does_not_follow_from_few_rows_is_left_alone(changes: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
 
 from lossconform.adapters.contract import Contract
-from lossconform.reference.case import FUNCTIONS, Array, Case, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS, Float64, dtype_of, round_to
 from lossconform.reference.repeats import repeated
 from lossconform.strategies.regimes import SEEDS, formed
@@ -39,7 +39,7 @@ def case_of(contract: Contract, dtype: str, seed: int) -> Case:
     """Return a case of very many rows and two classes, without options.
 
     Every loss is between 0.08 and 0.4 of a sum, between 1 and 2.2 of a mean: log(1 + exp(-gap)) for a label that is
-    ahead or behind by a gap of 1 to 2.
+    ahead or behind by a gap of 1 to 2. A focal loss is without its factor, which is about each row.
     """
     rng = np.random.default_rng(seed)
     form = contract.forms[rng.integers(len(contract.forms))]
@@ -48,7 +48,7 @@ def case_of(contract: Contract, dtype: str, seed: int) -> Case:
     reduction = reductions[rng.integers(len(reductions))]
     behind = reduction is not Reduction.SUM
     gaps = rng.choice([-1, 1], (FEW, 1)) * rng.integers(8, 17, (FEW, 1)) / 8
-    binary = contract.loss is Loss.BINARY_CROSS_ENTROPY
+    binary = contract.loss in BINARY
     x = np.hstack([gaps, -gaps]) if binary else rng.integers(-8, 9, (FEW, 1)) / 8 + np.hstack([gaps, 0 * gaps])
     prediction = round_to(formed(x, form, binary), FORMATS[dtype]).astype(dtype_of(dtype))
     label = np.argmin(x, axis=1) if behind else np.argmax(x, axis=1)
