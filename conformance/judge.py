@@ -81,6 +81,7 @@ class Oracle:
         refuses: the case has no answer under the policy: only a refusal is right.
         times: how many times over the case has the rows of `gradient`, which are all of it where that is 1.
         accumulator: with what precision sums may be accumulated, from `ACCUMULATORS`.
+        any_order: whether a bar allows sums that are made one by one, which the grades below *sequential* do not.
     """
 
     case: Case
@@ -92,9 +93,12 @@ class Oracle:
     gradient_condition: Condition | None = None
     times: int = 1
     accumulator: str = USUAL
+    any_order: bool = True
 
     @classmethod
-    def of(cls, case: Case, policy: Policy, *, gradient: bool, accumulator: str = USUAL) -> Oracle:
+    def of(
+        cls, case: Case, policy: Policy, *, gradient: bool, accumulator: str = USUAL, any_order: bool = True
+    ) -> Oracle:
         """Ask the reference; of rows that are few rows over and over, only those few."""
         few, times = folded(case)
         try:
@@ -110,7 +114,7 @@ class Oracle:
             exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
             parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
             value = replace(value, **parts)
-        return cls(case, policy, False, exactly, result.gradient, value, slope, times, accumulator)
+        return cls(case, policy, False, exactly, result.gradient, value, slope, times, accumulator, any_order)
 
     def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True, strict: bool = False) -> Judgement:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
@@ -168,14 +172,19 @@ class Oracle:
         if part == "gradient" and self.times > 1:
             rows = farthest_rows(numbers, self.times)
             numbers, exact, condition = numbers[rows], *_of_rows(exact, condition, rows % len(exact.h))
-        grades = grade(numbers, exact, condition, fmt, accumulator=self.accumulator)
+        accumulator, any_order = self.accumulator, self.any_order
+        grades = grade(numbers, exact, condition, fmt, accumulator=accumulator)
+        failing = grades > worst
+        if any_order and failing.any():
+            failing = grade(numbers, exact, condition, fmt, accumulator=accumulator, any_order=True) > worst
         distance = exact.ulps(numbers, fmt)
         with np.errstate(over="ignore"):
-            bound = allowed(worst, exact, condition, fmt, accumulator=self.accumulator) / exact.spacing(fmt)
-        ok = bool((grades <= worst).all())
-        verdict = Grade(int(grades.max()))
+            bound = allowed(worst, exact, condition, fmt, accumulator=accumulator, any_order=any_order)
+            bound = bound / exact.spacing(fmt)
+        ok = not failing.any()
+        verdict = Grade(int((grades if ok else grades[failing]).max()))
         # What is shown has the grade that is named, so that no passing entry hides the one that fails.
-        away = np.abs(distance) if ok else np.where(grades == verdict, np.abs(distance), -1.0)
+        away = np.abs(distance) if ok else np.where(failing & (grades == verdict), np.abs(distance), -1.0)
         flat = int(np.argmax(away))
         index = tuple(int(k) for k in np.unravel_index(flat, numbers.shape))
         place = index if rows is None else (int(rows[index[0]]), *index[1:])

@@ -56,8 +56,15 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
 
 
 def _oracle(question: Question, case: Case, policy: Policy) -> Oracle:
-    accumulator = question.function.contract.accumulator.value
-    return Oracle.of(case, policy, gradient=question.check.gradient, accumulator=accumulator)
+    contract = question.function.contract
+    return Oracle.of(
+        case,
+        policy,
+        gradient=question.check.gradient,
+        accumulator=contract.accumulator.value,
+        # No framework promises an order of summation; a contract that promises a bar promises its sums with it.
+        any_order=contract.bar is None,
+    )
 
 
 def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst: Grade) -> dict[str, Judgement]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lossconform.adapters.base import SHOWN, Answer, Framework, InputChanged, Refusal, list_source, shown
 from lossconform.checks.check import Question
-from lossconform.judge import Oracle, bar, hex_of
+from lossconform.judge import LENIENT, Oracle, bar, hex_of
 from lossconform.look import Look
 from lossconform.reference.case import ARRAYS, Case
 from lossconform.reference.formats import dtype_of
@@ -41,7 +41,7 @@ def witness(framework: Framework, question: Question, seen: Look, *, refused: bo
     index = list(judgement.index) if judgement.index else ""
     allowed = None
     if judgement.allowed is not None:
-        name = bar(case, seen.function.contract).label if question.check.cases is None else "sequential"
+        name = bar(case, seen.function.contract).label if question.check.cases is None else LENIENT.label
         allowed = f"{judgement.allowed:.3g} ULP ({name})"
     return Witness(
         case=case_to_json(case),

@@ -97,7 +97,15 @@ def accumulator_roundoff(fmt: Format, accumulator: str = USUAL) -> float:
     return min(fmt.unit_roundoff, widest.unit_roundoff)
 
 
-def allowed(grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: str = USUAL) -> Float64:
+def allowed(
+    grade: Grade,
+    exact: Enclosure,
+    condition: Condition,
+    fmt: Format,
+    *,
+    accumulator: str = USUAL,
+    any_order: bool = False,
+) -> Float64:
     """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
 
     Args:
@@ -106,6 +114,7 @@ def allowed(grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *
         condition: its condition.
         fmt: the format of the answer.
         accumulator: with what precision sums are accumulated, from `ACCUMULATORS`.
+        any_order: whether a sum may be made one by one whatever the grade, with n - 1 roundings for 2 sqrt(n).
     """
     spacing = exact.spacing(fmt)
     if grade is Grade.CORRECTLY_ROUNDED:
@@ -118,7 +127,7 @@ def allowed(grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *
     u_acc = accumulator_roundoff(fmt, accumulator)
     n, rows = condition.n, condition.rows
     inner, outer = 2 * np.sqrt(n), 2 * np.sqrt(rows) + 1
-    if grade is Grade.SEQUENTIAL:
+    if any_order or grade is Grade.SEQUENTIAL:
         inner, outer = max(float(n - 1), inner), max(float(rows), outer)
     bound = FACTOR * u * condition.base + inner * u_acc * condition.terms + outer * u_acc * condition.batch
     if grade >= Grade.BACKWARD_STABLE:
@@ -128,13 +137,19 @@ def allowed(grade: Grade, exact: Enclosure, condition: Condition, fmt: Format, *
 
 
 def grade(
-    answer: Float64, exact: Enclosure, condition: Condition, fmt: Format, *, accumulator: str = USUAL
+    answer: Float64,
+    exact: Enclosure,
+    condition: Condition,
+    fmt: Format,
+    *,
+    accumulator: str = USUAL,
+    any_order: bool = False,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Return the grade of each entry of an answer given as float64.
 
     An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
     exact one rounds to the largest number is not broken; in float64, where that is no number, it is. NaN for NaN and
-    an infinity for itself are correctly rounded.
+    an infinity for itself are correctly rounded. With `any_order` the grades are those that `allowed` has with it.
     """
     low, high = exact.rounded(fmt)
     right = (answer == low) | (answer == high) | (np.isnan(answer) & np.isnan(exact.h))
@@ -142,7 +157,7 @@ def grade(
     unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
     result = np.where(unbounded, int(Grade.BROKEN), int(Grade.INACCURATE))
     for candidate in (Grade.SEQUENTIAL, Grade.BACKWARD_STABLE, Grade.SHIFT_STABLE, Grade.ACCURATE, Grade.FAITHFUL):
-        bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator)
+        bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator, any_order=any_order)
         result = np.where(np.isfinite(error) & (error <= bound), int(candidate), result)
     return np.where(right, int(Grade.CORRECTLY_ROUNDED), result)
 

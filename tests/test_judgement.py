@@ -282,3 +282,38 @@ def test_they_are_immutable_and_compared_by_identity() -> None:
         assert dataclasses.replace(one) != one
         with pytest.raises(dataclasses.FrozenInstanceError):
             one.ok = one.refuses = False
+
+
+def spike(n: int, far: float) -> Case:
+    x = np.full((1, n), far)
+    x[0, 0] = 0.0
+    return Case(loss=Loss.SOFTMAX, prediction=x)
+
+
+def in_lanes(x: Array, lanes: int) -> Array:
+    """Return a softmax whose sums are made one by one in each of so many lanes, as vectorised kernels make them."""
+    e = np.exp(x - x.max())
+    lane = np.add.accumulate(np.pad(e[0], (0, -e.size % lanes)).reshape(-1, lanes), axis=0)[-1]
+    return e / np.add.accumulate(lane)[-1]
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_a_bar_allows_sums_in_any_order_unless_a_contract_promises_better(lanes: int) -> None:
+    case = spike(380, -10.247402987224756)
+    answer = Answer(in_lanes(case.prediction, lanes))
+    asked = Oracle.of(case, Policy(), gradient=False)
+    seen = asked.judge(answer, Grade.SHIFT_STABLE)
+    assert (seen.ok, seen.grade) == (True, Grade.SEQUENTIAL)
+    promised = dataclasses.replace(asked, any_order=False).judge(answer, Grade.SHIFT_STABLE)
+    assert (promised.ok, promised.grade) == (False, Grade.SEQUENTIAL)
+    assert promised.allowed is not None
+    assert seen.allowed is not None
+    assert promised.allowed < abs(promised.distance or 0) < seen.allowed
+
+
+def test_what_more_than_any_order_loses_fails_and_is_what_is_shown() -> None:
+    case = spike(380, -10.247402987224756)
+    got = in_lanes(case.prediction, 4)
+    got[0, 7] *= 1 + 1e-10
+    seen = Oracle.of(case, Policy(), gradient=False).judge(Answer(got), Grade.SHIFT_STABLE)
+    assert (seen.ok, seen.grade, seen.index) == (False, Grade.INACCURATE, (0, 7))

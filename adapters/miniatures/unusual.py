@@ -94,6 +94,16 @@ EVALUATIONS = (
         patch=evaluations.summing(evaluations.chunked),
         features=EVALUATED,
     ),
+    *(
+        Variation(
+            id=f"{loss}_one_by_one",
+            meaning="sums one by one",
+            loss=loss,
+            patch=evaluations.summing(evaluations.sequential),
+            features=EVALUATED if loss is CE else {},
+        )
+        for loss in (CE, Loss.SOFTMAX)
+    ),
     Variation(
         id="backwards",
         meaning="sums from the end",
