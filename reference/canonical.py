@@ -40,9 +40,8 @@ TAKEN_BY: dict[str, frozenset[Loss]] = {
     "alpha": frozenset({Loss.FOCAL}),
     "ignore_index": WITH_TARGET,
     "where": frozenset(Loss) - BINARY - {Loss.LOG_SIGMOID},
-    "direction": frozenset(Loss) - {Loss.FOCAL},
 }
-"""Which losses an option means something for; others are refused. Of a focal loss there is no Hessian yet."""
+"""Which losses an option means something for; others are refused."""
 
 
 class LabelError(ValueError):

@@ -269,10 +269,11 @@ def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:
 
     None for a policy or a mean over nothing that these tiers leave alone. Ignored rows are exactly 0.
     """
-    if problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
+    product = PRODUCTS.get((problem.case.loss, problem.case.form))
+    if product is None or problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
         return None
     with np.errstate(all="ignore"):
-        found, covered = PRODUCTS[problem.case.loss, problem.case.form](problem, tier)
+        found, covered = product(problem, tier)
         return ignoring(problem, collected(found, None, covered))
 
 

@@ -72,6 +72,13 @@ def _log(x: Any) -> Any:
     return Moving(mp.log(x.real), x.slope / x.real) if isinstance(x, Moving) else mp.log(x)
 
 
+def _power(x: Any, n: Any) -> Any:
+    value = mp.power(x.real, n)
+    if not isinstance(x, Moving):
+        return value
+    return Moving(value, n * mp.power(x.real, n - 1) * x.slope if n else mpf(0))
+
+
 def _sum(numbers: list[Any]) -> Any:
     value = mp.fsum([n.real for n in numbers])
     if not any(isinstance(n, Moving) for n in numbers):
@@ -110,8 +117,8 @@ class Dual:
 
     def power(self, exponent: Any) -> Dual:
         """Return a power: a^n (1 + n b / a·eps)."""
-        slope = exponent * mp.power(self.a, exponent - 1) if exponent else mpf(0)
-        return Dual(mp.power(self.a, exponent), _scaled(self.b, slope))
+        slope = _power(self.a, exponent - 1) * exponent if exponent else mpf(0)
+        return Dual(_power(self.a, exponent), _scaled(self.b, slope))
 
     def times(self, factor: Any) -> Dual:
         """Return the product with a constant."""

@@ -225,6 +225,22 @@ def binary(reader: Reader, row: Index, j: int) -> Dual:
     return result
 
 
+def clamped_logs(reader: Reader, logs: list[Dual], known: tuple[Dual, Dual]) -> list[Dual]:
+    """The logarithms at most 100, and their slopes over a divisor that has a floor; along a direction too."""
+    product = known[0].a * known[1].a
+    ratio = product / DIVISOR if product.real < DIVISOR else mpf(1)
+    clamped = []
+    for log in logs:
+        slopes = {key: slope * ratio for key, slope in log.b.items()}
+        value = min(log.a.real, mpf(100))
+        if isinstance(log.a, Moving):
+            along = [slope.real * number(reader.case.direction[key]) for key, slope in slopes.items()]  # type: ignore[index]
+            clamped.append(Dual(Moving(value, mp.fsum(along)), slopes))
+        else:
+            clamped.append(Dual(value, slopes))
+    return clamped
+
+
 def focal(reader: Reader, row: Index, j: int) -> Dual:
     """-w alpha_t (1 - p_t)^gamma log p_t for one element, for each reading of a fractional target."""
     case, x, one = reader.case, reader.x(row, j), constant(1)
@@ -241,11 +257,9 @@ def focal(reader: Reader, row: Index, j: int) -> Dual:
     else:
         known = clip(x, probability_limits(reader)), one - clip(x, probability_limits(reader))
         p, q = known if reader.policy.focal_range == "clipped" else (x, one - x)
-    clamped = case.form is Form.PROBABILITIES and "log_clamped" in reader.policy.probability_range
-    ratio = known[0].a * known[1].a / max(known[0].a * known[1].a, DIVISOR) if clamped else mpf(1)
     logs = [negative_log(v) for v in known]
-    if clamped:
-        logs = [Dual(min(v.a, mpf(100)), {key: slope * ratio for key, slope in v.b.items()}) for v in logs]
+    if case.form is Form.PROBABILITIES and "log_clamped" in reader.policy.probability_range:
+        logs = clamped_logs(reader, logs, known)
     if rule == "terms" or t in (0, 1):
         terms = [(t * positive, q, logs[0]), ((1 - t) * negative, p, logs[1])]
         return total([(m.power(gamma) * v).times(w * weight) for w, m, v in terms if w != 0])

@@ -92,6 +92,58 @@ def test_losses_with_a_target(
     special(case, policies, direction, wanted)
 
 
+GEOMETRIC, LOGIT, TERMS = ({"focal_target": rule} for rule in ("geometric", "logit", "terms"))
+LOG2, LEAST = float(np.log(2)), -float(np.log(1 - 1e-7))
+FOCAL = [
+    # form          prediction  target gamma  policies                            product
+    (Form.LOGITS,   0,          1,     0,     {},                                 0.25),
+    (Form.LOGITS,   0,          1,     1,     {},                                 0.375),
+    (Form.LOGITS,   0,          0,     2,     {},                                 (LOG2 + 2.5) / 8),
+    (Form.LOGITS,   0,          0.5,   2.5,   {},                                 2**-4.5),
+    (Form.LOGITS,   0,          0.5,   2.5,   LOGIT,                              2**-4.5),
+    (Form.LOGITS,   0,          0.5,   1,     GEOMETRIC,                          0.25 * (0.5 + LOG2 / 2)),
+    (Form.LOGITS,   0,          0.5,   1,     TERMS,                              0.375),
+    (Form.LOGITS,   INF,        0,     0.5,   {},                                 0),
+    (Form.LOGITS,   -INF,       0.25,  2,     {},                                 0),
+    (Form.LOGITS,   NAN,        1,     2,     {},                                 NAN),
+    (PROBABILITIES, 0.5,        1,     0,     {},                                 4),
+    (PROBABILITIES, 0.5,        1,     1,     {},                                 6),
+    (PROBABILITIES, 0,          1,     2,     {},                                 INF),
+    (PROBABILITIES, 1,          0,     2,     {},                                 INF),
+    (PROBABILITIES, 0,          0.5,   2,     {},                                 INF),
+    (PROBABILITIES, 0,          0.25,  2,     LOGIT,                              NAN),
+    (PROBABILITIES, 0.5,        0.5,   2,     {},                                 1),
+    (PROBABILITIES, 1.5,        1,     2,     {},                                 NAN),
+    # factors of 0, whose loss is 0 too
+    (PROBABILITIES, 1,          1,     0.5,   {},                                 INF),
+    (PROBABILITIES, 1,          1,     1,     {},                                 2),
+    (PROBABILITIES, 0,          0,     1,     {},                                 2),
+    (PROBABILITIES, 1,          1,     1.5,   {},                                 0),
+    (PROBABILITIES, 1,          1,     0.5,   CLAMPED,                            -INF),
+    (PROBABILITIES, 1,          1,     1,     CLAMPED,                            0),
+    # factors of 0, whose loss is clipped
+    (PROBABILITIES, 1,          1,     0.5,   CLIPPED,                            -INF),
+    (PROBABILITIES, 1,          1,     1,     CLIPPED,                            0),
+    (PROBABILITIES, 1,          1,     1.5,   CLIPPED,                            INF),
+    (PROBABILITIES, 1,          1,     2,     CLIPPED,                            2 * LEAST),
+    (PROBABILITIES, 0,          0,     2,     CLIPPED,                            2 * -np.log1p(-1e-7)),
+    (PROBABILITIES, 1,          1,     3,     CLIPPED,                            0),
+    (PROBABILITIES, 0,          1,     2,     CLIPPED,                            -2 * np.log(1e-7)),
+    (PROBABILITIES, 0,          1,     2,     {**CLIPPED, "focal_range": "clipped"}, 0),
+    (PROBABILITIES, 0,          0.5,   2,     {**CLIPPED, **LOGIT},               NAN),
+    (PROBABILITIES, 0,          1,     2,     CLAMPED,                            5 / FLOOR + 200),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "x", "t", "gamma", "policies", "wanted"), FOCAL, ids=str)
+def test_a_focal_loss(form: Form, x: float, t: float, gamma: float, policies: Any, wanted: float) -> None:
+    prediction, target = (np.array([[v, v, v]], float) for v in (x, t))
+    case = Case(loss=Loss.FOCAL, form=form, prediction=prediction, target=target, target_form=TargetForm.BINARY)
+    beyond = -wanted if np.isinf(wanted) else -2 * wanted
+    nothing = NAN if np.isnan(wanted) else 0
+    special(case.replace(gamma=gamma), policies, [1, 0, -1 if np.isinf(wanted) else -2], [wanted, nothing, beyond])
+
+
 FUNCTIONS = [
     # function          logits               where                  direction     product
     (Loss.LOG_SUM_EXP,  [NAN, 0, 0],         [False, True, True],   [9, 1, 0],    [0, 0.25, -0.25]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossconform.reference.case import Form, Loss
-from lossconform.reference.losses import binary, divergence, focal, likelihood, softmax, softmax_hessian
+from lossconform.reference.losses import binary, divergence, focal, focal_hessian, likelihood, softmax, softmax_hessian
 from lossconform.reference.losses.row import Family, HessianProduct
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
@@ -35,6 +35,8 @@ HESSIANS: dict[tuple[Loss, Form], HessianProduct] = {
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): likelihood.from_probabilities_hessian_product,
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): binary.from_logits_hessian_product,
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): binary.from_probabilities_hessian_product,
+    (Loss.FOCAL, Form.LOGITS): focal_hessian.from_logits,
+    (Loss.FOCAL, Form.PROBABILITIES): focal_hessian.from_probabilities,
     (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): divergence.linear_hessian_product,
     (Loss.KL_DIVERGENCE, Form.PROBABILITIES): divergence.from_probabilities_hessian_product,
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flint import arb, fmpq
 
@@ -29,8 +28,10 @@ from lossconform.reference.losses.focal_factor import (
     power,
     product,
     side,
+    weighed,
     without_factor,
 )
+from lossconform.reference.losses.focal_point import Point, point
 from lossconform.reference.losses.row import Family, Number, Row, infinite
 from lossconform.reference.real import ONE, ZERO, Real, rational, total
 
@@ -90,63 +91,19 @@ def _at_logit(row: Row, t: fmpq, z: float) -> Mixture:
     return arithmetic(t, c, slope, (p, q), product(p, q))
 
 
-@dataclass(slots=True, eq=False)
-class Point:
-    """A probability as the policies have it.
-
-    Attributes:
-        p: that of the factor.
-        dp: its derivative by the prediction: 1, or 0 where it is clipped.
-        logs: the negative logarithms of both classes' probabilities.
-        slopes: their derivatives; None where one is infinite.
-    """
-
-    p: fmpq
-    dp: fmpq
-    logs: tuple[Number, Number]
-    slopes: tuple[fmpq | None, fmpq | None]
-
-
-def _point(row: Row, x: float) -> Point | None:
-    """Return what the loss of a probability is made of; None where that is NaN."""
-    if not math.isfinite(x):
-        return None
-    q, inside = binary._range(row, x)
-    clipped = row.policy.focal_range == "clipped"
-    p = q if clipped else rational(x)
-    if not 0 <= p <= 1:
-        return None
-    clamped = row.policy.probability_range.endswith("log_clamped")
-    divisor = max(q * (1 - q), binary.DIVISOR_FLOOR) if clamped else q * (1 - q)
-    slopes: tuple[fmpq | None, fmpq | None] = (ZERO, ZERO)
-    if inside:
-        slopes = ((q - 1) / divisor, q / divisor) if divisor != 0 else (None, ONE) if q == 0 else (-ONE, None)
-    logs = binary._negative_log(q, clamped), binary._negative_log(1 - q, clamped)
-    return Point(p, ONE if inside or not clipped else ZERO, logs, slopes)
-
-
-def _infinite_end(point: Point) -> bool | None:
-    """Return which class, True for the positive one, has an infinite logarithm; None if neither has."""
-    for log, positive in zip(point.logs, (True, False), strict=True):
-        if not isinstance(log, Real):
-            return positive
-    return None
-
-
-def _at_probability(row: Row, t: fmpq, point: Point) -> Mixture | None:
+def _at_probability(row: Row, t: fmpq, at: Point) -> Mixture | None:
     """Return the mixture of a probability with finite logarithms; None for `logit` at 0 and 1."""
-    positive, negative = point.logs
-    assert isinstance(positive, Real) and isinstance(negative, Real)  # noqa: S101, PT018 - finite
+    positive, negative = at.finite_logs()
     c = total([positive.times(t), negative.times(1 - t)])
-    p, slope = point.p, Real(t * (point.slopes[0] or ZERO) + (1 - t) * (point.slopes[1] or ZERO))
+    p, slope = at.p, Real(t * (at.slopes[0] or ZERO) + (1 - t) * (at.slopes[1] or ZERO))
     if row.policy.focal_target == "geometric":
         return geometric(c, slope)
     if row.policy.focal_target == "arithmetic":
-        return arithmetic(t, c, slope, (Real(p), Real(1 - p)), Real(point.dp))
+        return arithmetic(t, c, slope, (Real(p), Real(1 - p)), Real(at.dp))
     if p == 0 or p == 1:
         return None
     z = Real(ZERO) if p == HALF else Real(ZERO, arb(p / (1 - p)).log(), 1 if p > HALF else -1)
-    return of_logit(t, c, slope, z, point.dp / (p * (1 - p)))
+    return of_logit(t, c, slope, z, at.dp / (p * (1 - p)))
 
 
 def from_probabilities(row: Row) -> list[Number]:
@@ -155,27 +112,26 @@ def from_probabilities(row: Row) -> list[Number]:
         return binary.from_probabilities(without_factor(row))
     values: list[Number] = []
     for i, x in enumerate(row.x):
-        e, point = element(row, i), _point(row, x)
-        values.append(NAN if point is None else _probability_value(row, e, point))
+        e, at = element(row, i), point(row, x)
+        values.append(NAN if at is None else _probability_value(row, e, at))
     return binary.reduced(row, values)
 
 
-def _probability_value(row: Row, e: Element, point: Point) -> Number:
-    end = _infinite_end(point)
+def _probability_value(row: Row, e: Element, at: Point) -> Number:
+    end = at.infinite_end
     if end is not None:
         return impossible(row, e, end)
     if not e.mixed:
         return total(
             product(power(m, row.gamma), log).times(w)
-            for m, w, log in zip((1 - point.p, point.p), (e.a, e.b), point.logs, strict=True)
+            for m, w, log in zip((1 - at.p, at.p), (e.a, e.b), at.logs, strict=True)
             if isinstance(log, Real)
         )
-    mixture = _at_probability(row, e.t, point)
+    mixture = _at_probability(row, e.t, at)
     if mixture is not None:
         return mixture.value(row.gamma).times(e.weight)
-    positive, negative = point.logs
-    assert isinstance(positive, Real) and isinstance(negative, Real)  # noqa: S101, PT018 - no end is infinite
-    factor = power(at_the_end(row, e, point.p == 0)[2], row.gamma)
+    positive, negative = at.finite_logs()
+    factor = power(at_the_end(row, e, at.p == 0)[2], row.gamma)
     return product(factor, total([positive.times(e.t), negative.times(1 - e.t)])).times(e.weight)
 
 
@@ -185,36 +141,32 @@ def from_probabilities_gradient(row: Row, factors: Sequence[fmpq]) -> list[Numbe
         return binary.from_probabilities_gradient(without_factor(row), factors)
     result: list[Number] = []
     for i, (x, factor) in enumerate(zip(row.x, binary.spread(row, factors), strict=True)):
-        e, point = element(row, i), _point(row, x)
-        result.append(NAN if point is None else _probability_slope(row, e, point, factor))
+        e, at = element(row, i), point(row, x)
+        result.append(NAN if at is None else _probability_slope(row, e, at, factor))
     return result
 
 
-def _probability_slope(row: Row, e: Element, point: Point, factor: fmpq) -> Number:
-    end = _infinite_end(point)
+def _probability_slope(row: Row, e: Element, at: Point, factor: fmpq) -> Number:
+    end = at.infinite_end
     if e.mixed and end is None:
-        mixture = _at_probability(row, e.t, point)
+        mixture = _at_probability(row, e.t, at)
         return NAN if mixture is None else mixture.derivative(row.gamma).times(e.weight * factor)
     if e.mixed:
         _, weight, m = at_the_end(row, e, bool(end))
         return infinite(-1 if end else 1, weight * factor) if m != 0 else NAN
-    slopes = [_one_sided(row, point, positive) for positive in (True, False)]
-    weights = (e.a * factor, e.b * factor)
-    odd = [infinite(int(s), w) for s, w in zip(slopes, weights, strict=True) if not isinstance(s, Real) and w != 0]
-    if odd:
-        return odd[0]
-    return total(s.times(w) for s, w in zip(slopes, weights, strict=True) if isinstance(s, Real))
+    sides = [_one_sided(row, at, positive) for positive in (True, False)]
+    return weighed(sides, (e.a * factor, e.b * factor))
 
 
-def _one_sided(row: Row, point: Point, positive: bool) -> Real | float:
+def _one_sided(row: Row, at: Point, positive: bool) -> Real | float:
     """Return the derivative of one side's m^gamma (-log); a sign for an infinite one."""
     toward = -1 if positive else 1
-    m = 1 - point.p if positive else point.p
-    log, slope = point.logs[not positive], point.slopes[not positive]
+    m = 1 - at.p if positive else at.p
+    log, slope = at.logs[not positive], at.slopes[not positive]
     if slope is None or not isinstance(log, Real):
         return float(toward)
     own = power(m, row.gamma).times(slope)
-    if point.dp == 0 or (log.tail is None and log.exact == 0):
+    if at.dp == 0 or (log.tail is None and log.exact == 0):
         return own
     if m == 0:
         if row.gamma < 1:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flint import arb, fmpq
 
-from lossconform.reference.losses.row import Number, Row
+from lossconform.reference.losses.row import Number, Row, infinite
 from lossconform.reference.real import ONE, ZERO, Real, rational, total
 
 NAN, INF = math.nan, math.inf
@@ -76,6 +77,14 @@ def product(x: Real, y: Real) -> Real:
     if y.tail is None:
         return x.times(y.exact)
     return Real(ZERO, ball(x) * ball(y), x.sign * y.sign if x.exact == 0 and y.exact == 0 else 0)
+
+
+def weighed(sides: Sequence[Real | float], weights: Sequence[fmpq]) -> Number:
+    """Return the weighted sum of both sides, of which a float is the sign of an infinite one."""
+    odd = [infinite(int(s), w) for s, w in zip(sides, weights, strict=True) if not isinstance(s, Real) and w != 0]
+    if odd:
+        return odd[0]
+    return total(s.times(w) for s, w in zip(sides, weights, strict=True) if isinstance(s, Real))
 
 
 def power(m: fmpq, exponent: fmpq) -> Real:
