@@ -2,8 +2,8 @@
 
 Run: python benchmarks/tiers.py [--seconds 1] [--regimes 4]. The least processor time of many calls in turns, on the
 same rows, in one process: on a busy machine a median tells of the others. `end to end` is tiers.evaluate with the
-correct rounding of every entry decided, canonical form included. Then the rows that are left to the exact tier, per
-regime.
+correct rounding of every entry decided, canonical form included. Then every loss against the exact tier, and the rows
+that are left to it, per regime.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference import double_double_losses, exact, fast, float_hessian, tiers
 from lossconform.reference.canonical import canonical
-from lossconform.reference.case import Array, Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.exact import evaluate
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, FAST
+from lossconform.reference.losses import FAMILIES
 from lossconform.reference.policy import Policy
 from lossconform.strategies.regimes import ALL, fill
 
@@ -47,6 +49,24 @@ def case_of(dtype: str, classes: int, rows: int) -> Case:
     x = g.normal(0, 4, (rows, classes)).astype(dtype)
     labels = g.integers(0, classes, rows)
     return Case(loss=Loss.SOFTMAX_CROSS_ENTROPY, prediction=x, target=labels, target_form=TargetForm.INDEX)
+
+
+def any_case(loss: Loss, form: Form, dtype: str, classes: int, rows: int) -> Case:
+    """Return a case of any loss and form of prediction: labels 0 and 1, a class, or a distribution."""
+    g = np.random.default_rng(0)
+    z = g.normal(0, 4, (rows, classes))
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    p = 1 / (1 + np.exp(-z)) if loss in BINARY else e / e.sum(axis=1, keepdims=True)
+    x = {Form.LOGITS: z, Form.PROBABILITIES: p, Form.LOG_PROBABILITIES: np.log(p)}[form]
+    target: dict[str, Any] = {}
+    if loss in BINARY:
+        target = {"target": g.integers(0, 2, z.shape).astype(dtype), "target_form": TargetForm.BINARY}
+    elif loss is Loss.KL_DIVERGENCE:
+        target = {"target": g.dirichlet(np.ones(classes), rows).astype(dtype), "target_form": TargetForm.DISTRIBUTION}
+    elif loss is Loss.SOFTMAX_CROSS_ENTROPY:
+        target = {"target": g.integers(0, classes, rows), "target_form": TargetForm.INDEX}
+    gamma = {"gamma": 2.0} if loss is Loss.FOCAL else {}
+    return Case(loss=loss, form=form, prediction=x.astype(dtype), **target, **gamma)
 
 
 def moved(case: Case) -> Case:
@@ -90,10 +110,10 @@ def speed(seconds: float) -> None:
                 "end to end, float32 gradient too": (n, partial(tiers.evaluate, small)),
                 "end to end, float64 value": (n, partial(tiers.evaluate, wide, gradient=False)),
                 "end to end, float64 gradient too": (n, partial(tiers.evaluate, wide)),
-                "fast, Hessian-vector product": (n, partial(float_hessian.evaluate, directed, float_hessian.FAST)),
+                "fast, Hessian-vector product": (n, partial(float_hessian.evaluate, directed, FAST)),
                 "double-double, Hessian-vector product": (
                     n,
-                    partial(float_hessian.evaluate, wide_directed, float_hessian.DOUBLE_DOUBLE),
+                    partial(float_hessian.evaluate, wide_directed, DOUBLE_DOUBLE),
                 ),
                 "exact, Hessian-vector product": (k, partial(exact.hessian_product, few_directed)),
             },
@@ -102,6 +122,33 @@ def speed(seconds: float) -> None:
         print(f"C = {classes}, {rows} rows")
         for name, rate in found.items():
             print(f"  {name:38} {rate:9.3f} {rate / found['NumPy']:9.4f}")
+
+
+def every_loss(seconds: float, classes: int = 10, rows: int = 2000) -> None:
+    """Print how many times as fast as the exact tier the others are, of every loss."""
+    print(f"times the exact tier, C = {classes}: fast in float32, double-double in float64; value; with the gradient")
+    for loss, form in FAMILIES:
+        small, wide = (any_case(loss, form, dtype, classes, rows) for dtype in ("float32", "float64"))
+        few = any_case(loss, form, "float32", classes, rows // 10)
+        problem, wide_problem = canonical(small, Policy()), canonical(wide, Policy())
+        found = rates(
+            {
+                f"{tier}{gradient}": (case.prediction.size, partial(call, of, gradient=gradient))
+                for gradient in (False, True)
+                for tier, case, call, of in (
+                    ("fast", small, fast.evaluate, problem),
+                    ("double-double", wide, double_double_losses.evaluate, wide_problem),
+                    ("exact", few, evaluate, few),
+                )
+            },
+            seconds,
+        )
+        ratios = (
+            found[f"{tier}{gradient}"] / found[f"exact{gradient}"]
+            for tier in ("fast", "double-double")
+            for gradient in (False, True)
+        )
+        print(f"  {loss:22} {form:18}" + "".join(f"{ratio:8.0f}" for ratio in ratios))
 
 
 def shares(batches: int) -> None:
@@ -129,6 +176,7 @@ def main() -> None:
     parser.add_argument("--regimes", type=int, default=4, help="batches a regime")
     given: Any = parser.parse_args()
     speed(given.seconds)
+    every_loss(given.seconds / 4)
     shares(given.regimes)
 
 

@@ -1,8 +1,4 @@
-"""The double-double tier's losses of single elements: binary cross-entropy, log-sigmoid, KL divergence.
-
-Used for every format where the fast tier has no formula of its own, and for float64. Formulas: `losses.binary`,
-`losses.divergence`.
-"""
+"""The double-double tier's losses of single logits: binary cross-entropy and log-sigmoid. Formulas: `losses.binary`."""
 
 from __future__ import annotations
 
@@ -11,19 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossconform.reference import double_double as dd
-from lossconform.reference.bounds import WIDEN, Bounds, Mask, U, collected, sane, sane_rows
+from lossconform.reference.bounds import WIDEN, Bounds, Mask, collected, sane, sane_rows
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import TargetForm
 from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND, Pair
 from lossconform.reference.double_double_sums import SMALLEST, VANISHED, Table, given, small
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_binary import reduced
 from lossconform.reference.formats import Float64, two_sum
 from lossconform.reference.pairs import pair_plus_tail, product
-from lossconform.reference.rows import clip_range
-
-NEAR = 2.0**-12
-"""Numbers closer than this, relative to their sum, have the logarithm of their quotient from a series."""
 
 
 def _zeros(x: Float64) -> Float64:
@@ -151,95 +142,3 @@ def log_sigmoid(problem: Canonical, gradient: bool) -> Bounds:
         slopes.put(slice(None), at, np.abs(at[0]) * (2 * EXP + 32 * ROUND) + small(factor[0]))
     value = Table(-h, -hi, -lo).enclosure()
     return collected(value, slopes.enclosure() if gradient else None, sane_rows(factor[0]))
-
-
-def binary_from_probabilities(problem: Canonical, gradient: bool) -> Bounds:
-    """Enclose -a log p - b log(1 - p); the gradient is b / (1 - p) - a / p, nothing where p is clipped."""
-    w = weights(problem)
-    p, inside = clipped(problem)
-    none = _zeros(p)
-    rest = two_sum(np.ones_like(p), -p)
-    terms, slopes = [], []
-    fine = np.isfinite(problem.x) & (p >= 0) & (p <= 1) & ((p == 0) | (p >= 2.0**-200))
-    if problem.policy.zero_times_infinity == "nan":
-        fine &= (p > 0) & (p < 1)
-    for weight, (high, low) in ((w.a, (p, none)), (w.b, rest)):
-        at_zero = high == 0
-        fine &= ~at_zero | (weight[0] == 0)
-        number = np.where(at_zero | ~fine, 1.0, high), np.where(at_zero | ~fine, 0.0, low)
-        terms.append(dd.times(weight, negative(dd.log(*number))))
-        slopes.append(dd.over(weight, number))
-    value = dd.plus(*terms)
-    error = value[0] * (LOG1P + 32 * ROUND) * WIDEN + np.where(value[0] == 0, 0.0, FLOOR)
-    covered = np.logical_and(w.sane & fine.all(axis=1), not problem.policy.probability_range.endswith("log_clamped"))
-    slope = Table.like(p)
-    if gradient:
-        factor = spread(problem)
-        at = dd.times(dd.plus(slopes[1], negative(slopes[0])), factor)
-        size = (np.abs(slopes[0][0]) + np.abs(slopes[1][0])) * np.abs(factor[0])
-        at = _choose(inside, at, (none, none))
-        slope.put(slice(None), at, np.where(inside & (size != 0), size * (64 * ROUND) + FLOOR, 0.0))
-        covered &= sane_rows(factor[0])
-    parts = reduced(problem, value[0], value[1] - error, value[1] + error)
-    return collected(parts, slope.enclosure() if gradient else None, covered)
-
-
-def clipped(problem: Canonical) -> tuple[Float64, Mask]:
-    """Return the probabilities within the policy's range, and which of them were left alone."""
-    limits = clip_range(problem.case, problem.policy)
-    if limits is None:
-        return problem.x, np.ones(problem.x.shape, bool)
-    return np.clip(problem.x, *limits), (problem.x >= limits[0]) & (problem.x <= limits[1])
-
-
-def quotient_log(t: Pair, q: Pair) -> tuple[Pair, Float64]:
-    """Return log(t / q) of positive numbers that are exactly their pairs' sums, q without a low part, and its error."""
-    difference, whole = dd.plus(t, negative(q)), dd.plus(t, q)
-    near = np.abs(difference[0]) < NEAR * whole[0]
-    close = dd.twice_atanh(dd.over(difference, whole))
-    apart = dd.log(*dd.over(t, q))
-    found = _choose(near, close, apart)
-    return found, np.abs(found[0]) * (LOG1P + 2.0**-86) * WIDEN
-
-
-def divergence(problem: Canonical, gradient: bool, log: bool) -> Bounds:
-    """Enclose w t (log t - log q), given q or log q; the gradient is -w t / q, or -w t."""
-    case = problem.case
-    assert problem.base is not None  # noqa: S101 - a loss with a target
-    x = problem.x
-    plain = case.target_form is not TargetForm.LOG_DISTRIBUTION and problem.policy.target_range == "as_given"
-    plain = plain and (log or problem.policy.probability_range == "as_given")
-    # Logarithms of targets are not covered: their rows are computed, as if of ones, and thrown away.
-    t = problem.base if plain else np.ones_like(x)
-    nothing = (t == 0) | ~problem.where
-    safe_t = np.where(nothing, 1.0, t)
-    # The comparisons are false for NaN.
-    usable = np.abs(x) <= 2.0**200 if log else (x >= 2.0**-200) & (x <= 2.0**200)
-    safe_x = np.where(nothing | ~usable, 1.0, x)
-    if log:
-        log_t = dd.log(safe_t, _zeros(t))
-        gap = dd.plus(log_t, (-safe_x, _zeros(t)))
-        error = np.abs(log_t[0]) * LOG1P + (np.abs(log_t[0]) + np.abs(safe_x)) * ROUND
-    else:
-        gap, error = quotient_log((safe_t, _zeros(t)), (safe_x, _zeros(t)))
-    row = np.broadcast_to(problem.row_weight[:, None], t.shape), _zeros(t)
-    mass = dd.times((np.where(nothing, 0.0, t), _zeros(t)), row)
-    value = dd.times(mass, gap)
-    error = (mass[0] * error + np.abs(value[0]) * (8 * ROUND)) * WIDEN
-    # Equal numbers, and a logarithm of 1 less 0, have no error: their divergence is exactly 0.
-    error += 4 * U * np.abs(value[1]) + np.where(error == 0, 0.0, FLOOR)
-    covered = sane_rows(t) & sane(problem.row_weight) & (usable | nothing & np.isfinite(x)).all(axis=1)
-    covered &= plain & problem.kept & ~problem.nan_rows
-    if not log:
-        # A negative probability, and what 0 · inf is.
-        covered &= (x >= 0).all(axis=1)
-        covered &= (x != 0).all(axis=1) | (problem.policy.zero_times_infinity != "nan")
-    slopes = Table.like(x)
-    if gradient:
-        factor = spread(problem)
-        at = dd.times(mass, negative(factor))
-        at = at if log else dd.over(at, (safe_x, _zeros(t)))
-        slopes.put(slice(None), at, np.abs(at[0]) * (32 * ROUND) + np.where(at[0] == 0, 0.0, FLOOR))
-        covered &= sane_rows(factor[0])
-    parts = reduced(problem, value[0], value[1] - error, value[1] + error)
-    return collected(parts, slopes.enclosure() if gradient else None, covered)

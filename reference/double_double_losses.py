@@ -7,7 +7,6 @@ their proofs: docs/numerics-tiers.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -15,16 +14,15 @@ from lossconform.reference.bounds import Bounds, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss
 from lossconform.reference.double_double_cross_entropy import cross_entropy
-from lossconform.reference.double_double_elementwise import (
-    binary_from_logits,
-    binary_from_probabilities,
-    divergence,
-    log_sigmoid,
-)
-from lossconform.reference.double_double_likelihood import from_probabilities, negative_log_likelihood
+from lossconform.reference.double_double_elementwise import binary_from_logits, log_sigmoid
 from lossconform.reference.double_double_softmax import log_softmax, log_sum_exp, softmax
 from lossconform.reference.double_double_sums import BLOCK
 from lossconform.reference.fast import ignoring, joined
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, Arithmetic
+from lossconform.reference.float_focal import focal
+from lossconform.reference.float_losses import binary_cross_entropy, divergence, entropy, negative_log_likelihood
+from lossconform.reference.float_losses import cross_entropy as of_probabilities
+from lossconform.reference.running import Double
 
 Family = Callable[[Canonical, bool], Bounds]
 """A problem, and whether the gradient is wanted."""
@@ -41,18 +39,26 @@ def _in_blocks(family: Family) -> Family:
     return blocked
 
 
+def _running(family: Callable[[Canonical, Arithmetic[Double], bool], Bounds]) -> Family:
+    """Evaluate a formula of both tiers in this one's arithmetic."""
+    return _in_blocks(lambda problem, gradient: family(problem, DOUBLE_DOUBLE, gradient))
+
+
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): log_sum_exp,
     (Loss.SOFTMAX, Form.LOGITS): softmax,
     (Loss.LOG_SOFTMAX, Form.LOGITS): log_softmax,
+    (Loss.ENTROPY, Form.LOGITS): _running(entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): cross_entropy,
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _in_blocks(negative_log_likelihood),
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(from_probabilities),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _running(negative_log_likelihood),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _running(of_probabilities),
     (Loss.LOG_SIGMOID, Form.LOGITS): _in_blocks(log_sigmoid),
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _in_blocks(binary_from_logits),
-    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(binary_from_probabilities),
-    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): _in_blocks(partial(divergence, log=True)),
-    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _in_blocks(partial(divergence, log=False)),
+    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _running(binary_cross_entropy),
+    (Loss.FOCAL, Form.LOGITS): _running(focal),
+    (Loss.FOCAL, Form.PROBABILITIES): _running(focal),
+    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): _running(divergence),
+    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _running(divergence),
 }
 """Which formulas serve which loss of which form of prediction."""
 

@@ -122,8 +122,7 @@ def _row(
     """
     problem = rows.problem
     if rows.fixed[i]:
-        fixed = _fixed(problem, i)
-        return [fixed] * problem.entries, [fixed] * problem.x.shape[1]
+        return [_fixed(problem, i)] * problem.entries, [_fixed_slope(problem, i)] * problem.x.shape[1]
     row = rows.row(i)
     factors = rows.factors(i) if gradient else None
     values: list[Number] = []
@@ -139,7 +138,7 @@ def _row(
         if _decided(values) and (not slopes or _decided(slopes)):
             break
     if gradient and factors is None:
-        slopes = [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
+        slopes = [_over_nothing(problem)] * problem.x.shape[1]
     return values, slopes
 
 
@@ -147,10 +146,10 @@ def _product(rows: Rows, product: HessianProduct, i: int) -> list[Number]:
     """Return the Hessian-vector product of a row: Ziv's loop."""
     problem = rows.problem
     if rows.fixed[i]:
-        return [_fixed(problem, i)] * problem.x.shape[1]
+        return [_fixed_slope(problem, i)] * problem.x.shape[1]
     row, factors = rows.row(i), rows.factors(i)
     if factors is None:
-        return [math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)] * problem.x.shape[1]
+        return [_over_nothing(problem)] * problem.x.shape[1]
     assert problem.direction is not None  # noqa: S101 - it was asked for
     direction = [exactly(v) for v in problem.direction[i].tolist()]
     numbers: list[Number] = []
@@ -177,11 +176,22 @@ def _decided(numbers: list[Number]) -> bool:
 
 
 def _fixed(problem: Canonical, i: int) -> Number:
-    """Return what value and gradient are of a row that is ignored or NaN."""
+    """Return what the value is of a row that is ignored or NaN."""
     if problem.nan_rows[i]:
         return math.nan
     odd = problem.policy.ignored_nonfinite == "propagated" and not np.isfinite(problem.x[i]).all()
     return math.nan if odd else Real(ZERO)
+
+
+def _fixed_slope(problem: Canonical, i: int) -> Number:
+    """Return what derivatives are of a row that is ignored or NaN; a NaN in a mean over nothing is not counted."""
+    nothing = problem.nan_rows[i] and problem.denominator is None
+    return _over_nothing(problem) if nothing else _fixed(problem, i)
+
+
+def _over_nothing(problem: Canonical) -> Number:
+    """Return what a mean over nothing is, and its derivatives."""
+    return math.nan if problem.policy.zero_denominator == "nan" else Real(ZERO)
 
 
 def enclosure(numbers: list[Number], shape: tuple[int, ...]) -> Enclosure:

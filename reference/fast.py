@@ -10,12 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lossconform.reference import fast_binary, fast_cross_entropy, fast_softmax
+from lossconform.reference import fast_binary, fast_cross_entropy, fast_softmax, float_losses
 from lossconform.reference.bounds import Bounds, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_sums import BLOCK
+from lossconform.reference.float_arithmetic import FAST, Arithmetic
+from lossconform.reference.float_focal import focal
+from lossconform.reference.running import Single
 
 Family = Callable[[Canonical, bool, bool], Bounds]
 """A problem, whether the gradient is wanted, and whether sums may take longer to be exact."""
@@ -25,15 +28,20 @@ def _plain(family: Callable[[Canonical, bool], Bounds]) -> Family:
     return lambda problem, gradient, careful: family(problem, gradient)  # noqa: ARG005 - nothing to be careful of
 
 
-def _blocked(family: Callable[[Canonical, bool], Bounds]) -> Family:
-    """Evaluate block by block, for families that look at each element by itself."""
+def _blocked(family: Callable[[Canonical, bool], Bounds], block: int = BLOCK) -> Family:
+    """Evaluate block by block, for families that hold many copies of what they are given."""
 
     def blocked(problem: Canonical, gradient: bool, careful: bool) -> Bounds:  # noqa: ARG001
         n, c = problem.x.shape
-        size = max(1, BLOCK // c)
+        size = max(1, block // c)
         return joined([family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)])
 
     return blocked
+
+
+def _running(family: Callable[[Canonical, Arithmetic[Single], bool], Bounds]) -> Family:
+    """Evaluate a formula of both tiers in this one's arithmetic."""
+    return _blocked(lambda problem, gradient: family(problem, FAST, gradient), RUNNING)
 
 
 def joined(parts: list[Bounds]) -> Bounds:
@@ -47,6 +55,9 @@ def _stacked(parts: list[Enclosure]) -> Enclosure:
     return Enclosure(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("h", "lo", "hi")))
 
 
+RUNNING = 8192
+"""Numbers with their errors at a time."""
+
 ROWS = 16_384
 """Rows at a time where only values are wanted."""
 
@@ -54,9 +65,17 @@ FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): _plain(fast_softmax.log_sum_exp),
     (Loss.SOFTMAX, Form.LOGITS): _plain(fast_softmax.softmax),
     (Loss.LOG_SOFTMAX, Form.LOGITS): _plain(fast_softmax.log_softmax),
+    (Loss.ENTROPY, Form.LOGITS): _running(float_losses.entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): fast_cross_entropy.cross_entropy,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _running(float_losses.negative_log_likelihood),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _running(float_losses.cross_entropy),
     (Loss.LOG_SIGMOID, Form.LOGITS): _blocked(fast_binary.log_sigmoid),
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _blocked(fast_binary.from_logits),
+    (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _running(float_losses.binary_cross_entropy),
+    (Loss.FOCAL, Form.LOGITS): _running(focal),
+    (Loss.FOCAL, Form.PROBABILITIES): _running(focal),
+    (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): _running(float_losses.divergence),
+    (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _running(float_losses.divergence),
 }
 """Which formulas serve which loss of which form of prediction."""
 

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.bounds import Bounds, Mask, collected, sane, sane_rows, take
+from lossconform.reference.bounds import Bounds, Mask, collected, sane_rows, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast import ignoring, joined
+from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
+from lossconform.reference.float_focal import focal_product
 from lossconform.reference.formats import Float64
-from lossconform.reference.hessian_arithmetic import Arithmetic, DoubleDouble, Fast
-from lossconform.reference.rows import clip_range
 from lossconform.reference.running import Running
 
 N = TypeVar("N", bound=Running)
@@ -41,7 +41,7 @@ def _softmax_product(problem: Canonical, tier: Arithmetic[N], inner: Callable[..
     v = _directed(problem)
     parts: list[Enclosure] = []
 
-    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: N) -> None:
+    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: N, _: N) -> None:
         a = _centred(tier, v[rows], top)
         found = (p * inner(rows, p, a, top, x)).zero_where(np.isneginf(x))
         parts.append(found.enclosure())
@@ -101,16 +101,7 @@ def cross_entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, M
         return _part(factor, rows) * tier.target(problem, rows).folded()
 
     found, covered = _moved(problem, tier, scale)
-    return found, covered & _weighed(problem) & sane_rows(problem.cotangent)
-
-
-def _weighed(problem: Canonical) -> Mask:
-    """Return the rows of a loss with a target whose weights and targets are sane."""
-    assert problem.base is not None  # noqa: S101 - a loss with a target
-    sizes = [np.array([float(f) for f in problem.smoothing])]
-    sizes += [w.astype(np.float64) for w in (problem.case.class_weight,) if w is not None]
-    every = all(sane(size).all() for size in sizes)
-    return np.asarray(sane_rows(problem.base) & sane(problem.row_weight) & every)
+    return found, covered & weighed(problem) & sane_rows(problem.cotangent)
 
 
 def softmax(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
@@ -139,7 +130,7 @@ def entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
 
 def _curvature(tier: Arithmetic[N], z: Float64) -> N:
     """Return sigmoid(z) sigmoid(-z) as E / (1 + E)², E = exp(-abs z)."""
-    e = tier.exponential(-np.abs(z))
+    e = tier.number.exact(-np.abs(z)).exp()
     one = e + tier.number.exact(np.ones_like(z))
     return e.over(one * one)
 
@@ -163,7 +154,7 @@ def binary_from_probabilities(problem: Canonical, tier: Arithmetic[N]) -> tuple[
     """Enclose (a / p² + b / (1 - p)²) v, 0 where p is clipped."""
     v, p = _directed(problem), problem.x
     a, b = tier.weights(problem)
-    outside = _clipped(problem)
+    outside = ~clipped(problem)[1]
     odd = ~np.isfinite(p) | (~outside & (((p == 0) & (a.h != 0)) | ((p == 1) & (b.h != 0))))
     own = tier.number.exact(np.where((a.h == 0) | outside | odd, 1.0, p))
     other = tier.number.difference(np.ones_like(p), np.where((b.h == 0) | outside | odd, 0.0, p))
@@ -175,7 +166,7 @@ def likelihood(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask
     """Enclose t_j v_j / q_j², 0 where q is clipped."""
     v, mass = _directed(problem), tier.target(problem, slice(None))
     found, covered = _inverse_square(problem, tier, mass, v)
-    covered &= np.isfinite(problem.x).all(axis=1) & _weighed(problem)
+    covered &= np.isfinite(problem.x).all(axis=1) & weighed(problem)
     return (found * tier.factor(problem)).enclosure(), covered
 
 
@@ -185,26 +176,18 @@ def divergence(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask
     v = _directed(problem)
     mass = tier.number.exact(problem.base) * tier.number.exact(problem.row_weight[:, None])
     found, covered = _inverse_square(problem, tier, mass, v)
-    return (found * tier.spread(problem)).enclosure(), covered & _weighed(problem)
+    return (found * tier.spread(problem)).enclosure(), covered & weighed(problem)
 
 
 def _inverse_square(problem: Canonical, tier: Arithmetic[N], mass: N, v: Float64) -> tuple[N, Mask]:
     """Return mass · v / q², and which rows that covers."""
     q = problem.x
-    outside = _clipped(problem) | ~problem.where
+    outside = ~clipped(problem)[1] | ~problem.where
     odd = ~outside & (~np.isfinite(q) | ((q == 0) & (mass.h != 0)))
     nothing = outside | odd | (mass.h == 0)
     safe = tier.number.exact(np.where(nothing, 1.0, q))
     found = (mass.over(safe * safe) * tier.number.exact(v)).zero_where(nothing)
     return found, _usable(problem, v, outside, odd)
-
-
-def _clipped(problem: Canonical) -> Mask:
-    """Return which probabilities the policy moves."""
-    clip = clip_range(problem.case, problem.policy)
-    if clip is None:
-        return np.zeros(problem.x.shape, bool)
-    return np.asarray((problem.x < clip[0]) | (problem.x > clip[1]))
 
 
 def _usable(problem: Canonical, v: Float64, outside: Mask, odd: Mask) -> Mask:
@@ -246,6 +229,8 @@ PRODUCTS: dict[tuple[Loss, Form], Any] = {
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(likelihood),
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _in_blocks(binary_from_logits),
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _in_blocks(binary_from_probabilities),
+    (Loss.FOCAL, Form.LOGITS): _in_blocks(focal_product),
+    (Loss.FOCAL, Form.PROBABILITIES): _in_blocks(focal_product),
     (Loss.KL_DIVERGENCE, Form.LOG_PROBABILITIES): linear,
     (Loss.KL_DIVERGENCE, Form.PROBABILITIES): _in_blocks(divergence),
 }
@@ -260,6 +245,7 @@ def left_alone(problem: Canonical) -> bool:
     return {
         Loss.SOFTMAX_CROSS_ENTROPY: policy.probability_sum != "as_given",
         Loss.BINARY_CROSS_ENTROPY: policy.probability_range.endswith("log_clamped"),
+        Loss.FOCAL: policy.probability_range.endswith("log_clamped"),
         Loss.KL_DIVERGENCE: case.target_form is TargetForm.LOG_DISTRIBUTION or policy.target_range != "as_given",
     }[case.loss]
 
@@ -269,12 +255,8 @@ def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:
 
     None for a policy or a mean over nothing that these tiers leave alone. Ignored rows are exactly 0.
     """
-    product = PRODUCTS.get((problem.case.loss, problem.case.form))
-    if product is None or problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
+    if problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
         return None
     with np.errstate(all="ignore"):
-        found, covered = product(problem, tier)
+        found, covered = PRODUCTS[problem.case.loss, problem.case.form](problem, tier)
         return ignoring(problem, collected(found, None, covered))
-
-
-FAST, DOUBLE_DOUBLE = Fast(), DoubleDouble()

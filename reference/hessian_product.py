@@ -10,6 +10,7 @@ from lossconform.reference import exact, float_hessian
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, FAST
 
 Decided = Callable[[Enclosure], Mask]
 """Which rows of an enclosure need nothing better."""
@@ -45,4 +46,4 @@ def _bounds(tier: str, problem: Canonical) -> Bounds | None:
     """Return what a tier proves of some rows; None if it leaves them all alone."""
     if tier == "exact":
         return Bounds(exact.hessian_product(problem), None, np.ones(problem.x.shape[0], bool))
-    return float_hessian.evaluate(problem, float_hessian.FAST if tier == "fast" else float_hessian.DOUBLE_DOUBLE)
+    return float_hessian.evaluate(problem, FAST if tier == "fast" else DOUBLE_DOUBLE)

@@ -29,7 +29,7 @@ class Rows:
         self.index = case.target_form is TargetForm.INDEX
         self.binary = case.loss in BINARY
         self.clip = clip_range(case, policy)
-        self.target_clip = _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None
+        self.target_clip = target_clip_range(case, policy)
         self.single = self.index and not case.label_smoothing and not self.binary
         self.log_target = case.target_form is TargetForm.LOG_DISTRIBUTION
         self.unmasked = case.where is None
@@ -147,3 +147,8 @@ def clip_range(case: Case, policy: Policy) -> tuple[float, float] | None:
         return CLIP, high
     in_dtype = policy.probability_range in ("clipped_in_dtype", "clipped_and_log_clamped")
     return _bounds(case, high) if in_dtype else None
+
+
+def target_clip_range(case: Case, policy: Policy) -> tuple[float, float] | None:
+    """Return the bounds that a policy clips target probabilities to; None if it does not."""
+    return _bounds(case, 1.0) if policy.target_range == "clipped_in_dtype" else None

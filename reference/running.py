@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 import numpy as np
 
 from lossconform.reference import double_double as dd
-from lossconform.reference.bounds import TINY, WIDEN, Mask, U, enclosed
-from lossconform.reference.double_double import FLOOR, ROUND
+from lossconform.reference.bounds import EF, TINY, WIDEN, Mask, U, enclosed
+from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Float64, two_sum
 from lossconform.reference.pairs import depth, fold, fold_pairs
+
+LEAST = -709.0
+"""exp of less is below TINY."""
 
 
 class Running(ABC):
@@ -30,6 +34,11 @@ class Running(ABC):
     @abstractmethod
     def exact(cls, h: Float64) -> Self:
         """Return float64 numbers as they are."""
+
+    @classmethod
+    @abstractmethod
+    def rational(cls, q: Fraction) -> Self:
+        """Return a rational, (1, 1)."""
 
     @classmethod
     @abstractmethod
@@ -53,12 +62,29 @@ class Running(ABC):
         """Return the quotient; its error is NaN where the divisor may be 0."""
 
     @abstractmethod
+    def exp(self) -> Self:
+        """Return the exponentials of numbers that are not positive; exactly 1 of exactly 0."""
+
+    @abstractmethod
+    def log(self) -> Self:
+        """Return the logarithms; the error is NaN where a number may be 0. Exactly 0 of exactly 1."""
+
+    @abstractmethod
+    def log1p(self) -> Self:
+        """Return log(1 + x) of numbers that are not negative; exactly 0 of exactly 0."""
+
+    @abstractmethod
     def folded(self) -> Self:
         """Return the sums over axis 1, (N, 1)."""
 
-    @abstractmethod
+    def or_else(self, mask: Mask, other: Self) -> Self:
+        """Return the numbers, and others where the mask is False."""
+        parts = zip(vars(self).values(), vars(other).values(), strict=True)
+        return type(self)(*(np.where(mask, mine, its) for mine, its in parts))
+
     def zero_where(self, mask: Mask) -> Self:
         """Return the numbers, exactly 0 where the mask is True."""
+        return type(self)(*(np.where(mask, 0.0, part) for part in vars(self).values()))
 
     @abstractmethod
     def enclosure(self) -> Enclosure:
@@ -78,10 +104,17 @@ class Single(Running):
         return cls(h, np.zeros_like(h))
 
     @classmethod
+    def rational(cls, q: Fraction) -> Single:
+        """Return a rational, rounded once."""
+        h = float(q)
+        return cls(np.full((1, 1), h), np.full((1, 1), 0.0 if Fraction(h) == q else abs(h) * U))
+
+    @classmethod
     def difference(cls, a: Float64, b: Float64) -> Single:
-        """Return a - b, rounded once."""
+        """Return a - b, rounded once, or flushed to 0."""
         h = a - b
-        return cls(h, np.abs(h) * U)
+        size = np.abs(h)
+        return cls(h, size * U + TINY * ((size < TINY) & (a != b)))
 
     def __add__(self, other: Single) -> Single:
         h, error = self.h + other.h, self.error + other.error
@@ -108,9 +141,23 @@ class Single(Running):
         error = (size * (depth(c) * U) + error) * (WIDEN * (1 + 4 * c * U)) + 2 * c * TINY * (error != 0)
         return Single(fold(self.h.copy())[:, None], error[:, None])
 
-    def zero_where(self, mask: Mask) -> Single:
-        """Return the numbers, exactly 0 where the mask is True."""
-        return Single(np.where(mask, 0.0, self.h), np.where(mask, 0.0, self.error))
+    def exp(self) -> Single:
+        """Return the exponentials: EF of them, and the error of the argument, which is at most 1."""
+        e = np.exp(np.minimum(self.h, 0.0))
+        error = e * (EF + _moved(self.error + np.maximum(self.h, 0.0))) * WIDEN + 4 * TINY
+        error = np.where(self.h + self.error <= LEAST, 4 * TINY, error)
+        return Single(e, np.where((self.h == 0) & (self.error == 0), 0.0, error))
+
+    def log(self) -> Single:
+        """Return the logarithms: EF of them, and the error of the argument over it."""
+        h = np.log(self.h)
+        return Single(h, (np.abs(h) * EF + self.error / _positive(self.h - self.error)) * WIDEN)
+
+    def log1p(self) -> Single:
+        """Return log(1 + x): EF of it, and the error of the argument over 1 + x."""
+        h = np.log1p(self.h)
+        error = np.abs(h) * EF + self.error / _positive(1 + self.h - self.error)
+        return Single(h, error * WIDEN + TINY * _some(self, np.abs(self.h)))
 
     def enclosure(self) -> Enclosure:
         """Return h within its error."""
@@ -131,6 +178,13 @@ class Double(Running):
         return cls(h, np.zeros_like(h), np.zeros_like(h))
 
     @classmethod
+    def rational(cls, q: Fraction) -> Double:
+        """Return a rational as a pair."""
+        h, low = dd.pair_of(q)
+        error = 0.0 if Fraction(h) + Fraction(low) == q else abs(h) * ROUND
+        return cls(*(np.full((1, 1), part) for part in (h, low, error)))
+
+    @classmethod
     def difference(cls, a: Float64, b: Float64) -> Double:
         """Return a - b, exact as a pair."""
         h, low = two_sum(a, -b)
@@ -139,13 +193,17 @@ class Double(Running):
     def __add__(self, other: Double) -> Double:
         h, low = dd.plus((self.h, self.low), (other.h, other.low))
         size, error = np.abs(self.h) + np.abs(other.h), self.error + other.error
+        size = np.where((self.low == 0) & (other.low == 0), 0.0, size)  # a TwoSum
         return Double(h, low, (error + size * ROUND) * WIDEN + FLOOR * (error != 0))
 
     def __mul__(self, other: Double) -> Double:
         h, low = dd.times((self.h, self.low), (other.h, other.low))
         mine, its = np.abs(self.h), np.abs(other.h)
-        error = mine * other.error + (its + other.error) * self.error + np.abs(h) * ROUND
-        return Double(h, low, error * WIDEN + FLOOR * (_some(self, mine) & _some(other, its)))
+        error = mine * other.error + (its + other.error) * self.error
+        # A product of two float64 numbers is exactly its pair, unless it is tiny.
+        rough = (self.low != 0) | (other.low != 0) | (error != 0) | (np.abs(h) < 2.0**-960)
+        error = (error + np.abs(h) * ROUND) * WIDEN + FLOOR * (_some(self, mine) & _some(other, its))
+        return Double(h, low, np.where(rough, error, 0.0))
 
     def __neg__(self) -> Double:
         return Double(-self.h, -self.low, self.error)
@@ -166,9 +224,26 @@ class Double(Running):
         error = (error * (1 + 4 * c * U) + lost) * WIDEN + c * FLOOR * (error != 0)
         return Double(h[:, None], low[:, None], error[:, None])
 
-    def zero_where(self, mask: Mask) -> Double:
-        """Return the numbers, exactly 0 where the mask is True."""
-        return Double(*(np.where(mask, 0.0, part) for part in (self.h, self.low, self.error)))
+    def exp(self) -> Double:
+        """Return the exponentials: EXP of them, and the error of the argument, which is at most 1."""
+        high, beyond = np.minimum(self.h, 0.0), np.maximum(self.h, 0.0)
+        low = np.where((self.h > 0) | (high < dd.LEAST), 0.0, self.low)
+        beyond = np.where(self.h > 0, beyond + np.abs(self.low), 0.0)
+        h, rest = dd.exp(high, low)
+        error = h * (EXP + _moved(self.error + beyond)) * WIDEN + FLOOR
+        error = np.where(self.h + self.error <= dd.LEAST, FLOOR, error)
+        return Double(h, rest, np.where((self.h == 0) & (self.low == 0) & (self.error == 0), 0.0, error))
+
+    def log(self) -> Double:
+        """Return the logarithms: LOG1P of them, and the error of the argument over it."""
+        h, low = dd.log(self.h, self.low)
+        return Double(h, low, (np.abs(h) * LOG1P + self.error / _positive(self.h - self.error)) * WIDEN)
+
+    def log1p(self) -> Double:
+        """Return log(1 + x): LOG1P of it, and the error of the argument over 1 + x."""
+        h, low = dd.log1p(self.h, self.low)
+        error = np.abs(h) * LOG1P + self.error / _positive(1 + self.h - self.error)
+        return Double(h, low, error * WIDEN + FLOOR * _some(self, np.abs(self.h)))
 
     def enclosure(self) -> Enclosure:
         """Return h + low within its error."""
@@ -180,6 +255,11 @@ def _some(number: Running, size: Float64) -> Mask:
     """Return where a number, of that size, may be other than 0."""
     result: Mask = (size != 0) | (number.error != 0)
     return result
+
+
+def _moved(theta: Float64) -> Float64:
+    """Return how much of itself an exponential moves by, at most, with its argument; NaN where that is more than 1."""
+    return np.where(theta <= 1, theta * (1 + theta), np.nan)
 
 
 def _positive(size: Float64) -> Float64:

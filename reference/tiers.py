@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lossconform.reference import double_double_losses, exact, fast, hessian_product
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
-from lossconform.reference.case import Case, Loss, Reduction, unrows
+from lossconform.reference.case import Case, Form, Loss, Reduction, unrows
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import Result
 from lossconform.reference.formats import Float64, Format
@@ -48,7 +48,8 @@ def _fast(problem: Canonical, gradient: bool) -> Bounds | None:
 
 
 def _careful(problem: Canonical, gradient: bool) -> Bounds | None:
-    soft = problem.case.loss is Loss.SOFTMAX_CROSS_ENTROPY and problem.labels is None
+    case = problem.case
+    soft = (case.loss, case.form) == (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS) and problem.labels is None
     return fast.evaluate(problem, gradient=gradient, careful=True) if soft else None
 
 

@@ -127,6 +127,13 @@ def _binary(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
     return {"target": g.choice([0.0, 1.0, 0.5, 0.3, 0.0625], x.shape), "target_form": TargetForm.BINARY}
 
 
+def _focal(gamma: float) -> Any:
+    def options(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
+        return {**_binary(x, y, g), "gamma": gamma, "alpha": 0.25}
+
+    return options
+
+
 def _wide(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
     return {"cotangent": g.choice([0.5, 1.0, 2.0, -1.0], x.shape)}
 
@@ -146,6 +153,11 @@ def _distribution(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
     return {"target": np.where(near, close, t), "target_form": TargetForm.DISTRIBUTION}
 
 
+def _logs(x: Array, y: Array, g: np.random.Generator) -> dict[str, Any]:
+    t = -np.round(g.exponential(2, x.shape) * 64) / 64
+    return {"target": np.where(g.random(x.shape) < 0.2, 0.0, t), "target_form": TargetForm.LOG_DISTRIBUTION}
+
+
 OTHERS: dict[str, tuple[Loss, Form, Any]] = {
     "log-probabilities": (CE, Form.LOG_PROBABILITIES, _index),
     "weighted log-probabilities": (CE, Form.LOG_PROBABILITIES, _weighted),
@@ -154,7 +166,10 @@ OTHERS: dict[str, tuple[Loss, Form, Any]] = {
     "smoothed probabilities": (CE, Form.PROBABILITIES, _smoothed),
     "binary probabilities": (BCE, Form.PROBABILITIES, _binary),
     "divergence": (KL, Form.PROBABILITIES, _distribution),
+    "focal probabilities": (Loss.FOCAL, Form.PROBABILITIES, _focal(1.5)),
     "divergence from logarithms": (KL, Form.LOG_PROBABILITIES, _distribution),
+    "divergence of logarithms": (KL, Form.PROBABILITIES, _logs),
+    "divergence of logarithms from logarithms": (KL, Form.LOG_PROBABILITIES, _logs),
 }
 """Losses of other predictions, made from the logits of a regime."""
 
@@ -170,6 +185,8 @@ QUESTIONS: dict[str, tuple[Loss, Any]] = {
     "where": (CE, _where),
     "log-sigmoid": (Loss.LOG_SIGMOID, _wide),
     "binary": (Loss.BINARY_CROSS_ENTROPY, _binary),
+    "entropy": (Loss.ENTROPY, _narrow),
+    "focal": (Loss.FOCAL, _focal(2.0)),
 }
 """Losses of logits with their options."""
 
@@ -180,7 +197,7 @@ def question(name: str, regime: Regime, dtype: str, c: int, *, rows: int | None 
     if name in OTHERS:
         return _formed(name, regime, x, seed)
     loss, options = QUESTIONS[name]
-    if loss in (Loss.LOG_SIGMOID, Loss.BINARY_CROSS_ENTROPY):
+    if loss in (Loss.LOG_SIGMOID, Loss.BINARY_CROSS_ENTROPY, Loss.FOCAL):
         x = np.where(np.isfinite(x.astype(np.float64)), x, 1.0).astype(x.dtype)
     g = np.random.default_rng([seed, 9])
     fields = options(x, labels(regime, x, seed), g)
@@ -195,7 +212,7 @@ def _formed(name: str, regime: Regime, x: Array, seed: int) -> Case:
     total = np.exp(d).sum(axis=1, keepdims=True)
     log_p = d - np.log(total)
     formed = log_p if form is Form.LOG_PROBABILITIES else np.exp(log_p)
-    if loss is BCE:
+    if loss in (BCE, Loss.FOCAL):
         formed = 1 / (1 + np.exp(-wide))
     fmt = FORMATS[str(x.dtype)]
     prediction = round_to(formed, fmt).astype(x.dtype)

@@ -70,6 +70,30 @@ def test_another_accumulator(given_: dict[str, float], n: int, rows: int, name: 
         assert abs(got - wanted) <= wanted / 2**48
 
 
+@repeatable
+@given(parts, sizes, sizes, formats)
+def test_sums_in_any_order(given_: dict[str, float], n: int, rows: int, name: str) -> None:
+    one, fmt = Enclosure(np.array(1.0), np.array(0.0), np.array(0.0)), FORMATS[name]
+    u, unit = Fraction(1, 2**fmt.precision), Fraction(2, 2**fmt.precision)
+    for g in BOUNDED:
+        # What sequential has for the sums, with what the grade has for the rest.
+        rest = bound(g, unit, {**given_, "terms": 0.0, "batch": 0.0}, n, rows, u, Fraction(USUAL[name]))
+        most = bound(Grade.SEQUENTIAL, unit, given_, n, rows, u, Fraction(USUAL[name]))
+        less = bound(Grade.SEQUENTIAL, unit, {**given_, "terms": 0.0, "batch": 0.0}, n, rows, u, Fraction(USUAL[name]))
+        wanted = rest if g <= Grade.ACCURATE else rest + most - less
+        got = Fraction(float(allowed(g, one, condition(given_, n, rows), fmt, any_order=True)))
+        assert abs(got - wanted) <= wanted / 2**48
+
+
+def test_the_grade_is_the_one_that_any_order_has() -> None:
+    fmt = FORMATS["float32"]
+    exact = Enclosure(np.array(1.0), np.array(0.0), np.array(0.0))
+    c = condition({"base": 0.0, "shift": 0.0, "terms": 1.0, "batch": 0.0, "floor": 0.0}, 10_000, 1)
+    answer = np.array(1 + 5000 * fmt.unit_roundoff)
+    assert grade(answer, exact, c, fmt) == Grade.SEQUENTIAL
+    assert grade(answer, exact, c, fmt, any_order=True) == Grade.SHIFT_STABLE
+
+
 def test_the_usual_accumulator_is_that_of_float32_or_better() -> None:
     assert {name: accumulator_roundoff(fmt) for name, fmt in FORMATS.items()} == USUAL
 

@@ -95,7 +95,7 @@ class TestFunctions:
     def test_log1p(self, kind: str) -> None:
         g = np.random.default_rng(4)
         samples: dict[str, Callable[[], Any]] = {
-            "all": lambda: 10.0 ** g.uniform(-15, 15, 1500),
+            "all": lambda: 10.0 ** g.uniform(-15, 125, 1500),
             "moderate": lambda: g.uniform(0, 6, 1500),
             "tiny": lambda: 10.0 ** g.uniform(-280, -10, 1500),
             "where the table begins": lambda: 2.0**-11 * g.uniform(0.99, 2.01, 1500),

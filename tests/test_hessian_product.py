@@ -15,13 +15,13 @@ from mpmath import mp, mpf
 from test_independent import LARGE, MANY, WANTED, hold
 
 from lossconform.cut import take_classes, take_rows
-from lossconform.reference import fast_binary, fast_sums, float_hessian, hessian_arithmetic, tiers
+from lossconform.reference import fast_binary, fast_sums, float_hessian, running, tiers
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, Form, Loss, TargetForm, rows
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import evaluate
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, FAST, Arithmetic
 from lossconform.reference.formats import FORMATS
-from lossconform.reference.hessian_arithmetic import Arithmetic
 from lossconform.reference.losses import FAMILIES, HESSIANS
 from lossconform.reference.policy import Policy
 from lossconform.reference.serial import case_from_json, case_to_json
@@ -103,8 +103,8 @@ def held(case: Case, tier: Arithmetic[Any], policy: Policy | None = None) -> Enc
 
 def compare(case: Case, policy: Policy | None = None) -> None:
     """Assert that each tier's bounds hold the exact ones, and that what all of them give is decided."""
-    held(case, float_hessian.FAST, policy)
-    exact = held(case, float_hessian.DOUBLE_DOUBLE, policy)
+    held(case, FAST, policy)
+    exact = held(case, DOUBLE_DOUBLE, policy)
     both = tiers.evaluate(case, policy, gradient=False).hessian_product
     assert both is not None
     assert not strays(both, exact).any()
@@ -138,7 +138,7 @@ class TestWorstLibm:
 
     @pytest.fixture(params=WORST, autouse=True)
     def _libm(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (fast_sums, fast_binary, hessian_arithmetic):
+        for module in (fast_sums, fast_binary, running):
             monkeypatch.setattr(module, "np", worst_numpy(request.param))
 
     @pytest.mark.parametrize("name", ["index", "softmax", "log-softmax", "soft", "log-sigmoid", "binary"])
@@ -148,14 +148,14 @@ class TestWorstLibm:
                 case = question(name, REGIMES[regime], dtype, c, seed=1)
                 for seed, draw in enumerate(DIRECTIONS.values()):
                     direction = draw(np.random.default_rng(seed), case.prediction.shape)
-                    held(case.replace(direction=direction), float_hessian.FAST)
+                    held(case.replace(direction=direction), FAST)
 
     def test_exponentials_just_above_powers_of_two(self) -> None:
         # There 3 ULP are nearly 6u, and with d = x - m rounded by half its spacing the bound is nearly reached.
         x = np.array([[0.0, -k * np.log(2.0) * (1 - 1e-13)] for k in (1, 2, 30, 600, 1000)])
         case = Case(loss=Loss.LOG_SUM_EXP, prediction=x, direction=np.array([[1.0, 0.0]] * len(x)))
-        held(case, float_hessian.FAST)
-        held(case.replace(loss=Loss.LOG_SIGMOID), float_hessian.FAST)
+        held(case, FAST)
+        held(case.replace(loss=Loss.LOG_SIGMOID), FAST)
 
 
 class TestExactZeros:

@@ -364,6 +364,8 @@ MEANS = [
     ([-100, -100], None,        "elements",          {},                            0,      [0, 0]),
     ([0, 0],      [0, 0],       "weights",           {},                            NAN,    [NAN, NAN]),
     ([0, 0],      [0, 0],       "weights",           {"zero_denominator": "zero"},  0,      [0, 0]),
+    ([-1, 0],     [0, 0],       "weights",           {"negative_label": "nan", "zero_denominator": "zero"}, 0, [0, 0]),
+    ([-1, 0],     [0, 0],       "weights",           {"negative_label": "nan"},     NAN,    [NAN, NAN]),
     ([0, 0],      [0, 0],       "elements",          {},                            0,      [0, 0]),
     ([0, -100],   None,         "kept",              {},                            LN2,    [-0.5, 0.5]),
     ([0, -100],   None,         "elements",          {},                            LN2 / 2, [-0.25, 0.25]),

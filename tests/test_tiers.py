@@ -131,9 +131,16 @@ class TestCounts:
         assert counts.rows == {"fast": 50}
         assert not strays(found.value, exact.evaluate(case).value).any()
 
-    def test_a_loss_that_only_the_exact_tier_knows(self) -> None:
-        case = Case(loss=Loss.ENTROPY, prediction=np.zeros((4, 3), np.float32))
-        assert same(case).rows == {"exact": 4}
+    def test_what_only_the_exact_tier_knows(self) -> None:
+        case = Case(
+            loss=Loss.FOCAL,
+            prediction=np.zeros((4, 3), np.float32),
+            target=np.array([[1, 0, 1], [0, 0, 0], [0.5, 0, 1], [1, 1, 1]], np.float32),
+            target_form=TargetForm.BINARY,
+            gamma=2.0,
+        )
+        assert same(case, gradient=False).rows == {"fast": 4}
+        assert same(case, Policy(focal_target="geometric"), gradient=False).rows == {"fast": 3, "exact": 1}
 
     def test_no_rows(self) -> None:
         case = self.case("float32", np.zeros((0, 3)))

@@ -1,0 +1,194 @@
+"""Losses in both float64 tiers: each formula once, over numbers that carry their error bounds.
+
+Entropy, and what is computed from probabilities or their logarithms: softmax cross-entropy, binary cross-entropy and
+divergence. Logarithms of quotients are taken as log1p of something positive, so that nothing cancels near 1. Rows that
+a formula does not cover, for their special values or the policy, are left to the exact tier. Bounds:
+docs/numerics-tiers.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossconform.reference.bounds import HIGH, LOW, Bounds, Mask, collected, sane, sane_rows
+from lossconform.reference.canonical import Canonical
+from lossconform.reference.case import Form, TargetForm
+from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
+from lossconform.reference.formats import Float64
+from lossconform.reference.rows import target_clip_range
+from lossconform.reference.running import Running
+
+N = TypeVar("N", bound=Running)
+
+ALL = slice(None)
+
+
+def entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
+    """Enclose log S + sum p_i g_i, g_i = m - x_i; the gradient is p_j (g_j - sum p_i g_i)."""
+    factor, values, slopes = tier.factor(problem), [], []
+
+    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: N, tail: N) -> None:
+        largest = x[np.arange(len(top)), top][:, None]
+        gap = tier.number.difference(largest, np.where(np.isneginf(x), largest, x))
+        mean = (p * gap).folded()
+        values.append((tail + mean).enclosure())
+        if gradient:
+            slopes.append((p * (gap - mean) * _part(factor, rows)).enclosure())
+
+    covered = np.isfinite(tier.sweep(problem, use)) & sane_rows(problem.cotangent)
+    return collected(_joined(values), _joined(slopes) if gradient else None, covered)
+
+
+def _part(number: N, rows: slice) -> N:
+    return type(number)(*(part[rows] for part in vars(number).values()))
+
+
+def _joined(parts: list[Enclosure]) -> Enclosure:
+    return Enclosure(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
+
+
+def negative_log_likelihood(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
+    """Enclose -sum t_i y_i; the gradient is -t_j. In pairs exact where no weight and no smoothing is."""
+    t = tier.target(problem, ALL)
+    value = t * tier.number.exact(np.where(t.h == 0, 0.0, -problem.x))
+    covered = weighed(problem) & sane_rows(problem.cotangent)
+    if _strict(problem):
+        covered &= np.isfinite(problem.x).all(axis=1)
+    slope = -(t * tier.factor(problem)) if gradient else None
+    return _bounds(value.folded(), slope, covered)
+
+
+def cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
+    """Enclose -sum t_i log q_i; the gradient is -t_j / q_j, nothing where q is clipped."""
+    t, (q, inside) = tier.target(problem, ALL), clipped(problem)
+    nothing = t.h == 0
+    fine = np.isfinite(problem.x) & (q >= 0) & (nothing | ((q >= LOW) & (q <= HIGH)))
+    if _strict(problem):
+        fine &= q != 0
+    safe = tier.number.exact(np.where(nothing | ~fine, 1.0, q))
+    covered = weighed(problem) & fine.all(axis=1) & sane_rows(problem.cotangent)
+    covered = np.logical_and(covered, problem.policy.probability_sum == "as_given")
+    slope = -(t.over(safe) * tier.factor(problem)).zero_where(nothing | ~inside) if gradient else None
+    return _bounds(-(t * safe.log()).folded(), slope, covered)
+
+
+def _strict(problem: Canonical) -> bool:
+    """Return whether 0 times an infinity is NaN here."""
+    return problem.policy.zero_times_infinity == "nan" and problem.labels is None
+
+
+def binary_cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
+    """Enclose a (-log p) + b log1p(p / (1 - p)); the gradient is b / (1 - p) - a / p, nothing where p is clipped."""
+    (a, b), (p, inside) = tier.weights(problem), clipped(problem)
+    pair = Probability.of(tier, p, a.h == 0, b.h == 0)
+    covered = ~pair.odd.any(axis=1) & np.isfinite(problem.x).all(axis=1) & sane_rows(problem.cotangent)
+    if problem.policy.zero_times_infinity == "nan":
+        covered &= ((p > 0) & (p < 1)).all(axis=1)
+    covered = np.logical_and(covered, not problem.policy.probability_range.endswith("log_clamped"))
+    value = a * pair.log_p + b * pair.log_q
+    slope = None
+    if gradient:
+        slope = ((b.over(pair.q) - a.over(pair.p)) * tier.spread(problem)).zero_where(~inside)
+    return _bounds(reduced(problem, tier, value), slope, covered)
+
+
+@dataclass(eq=False)
+class Probability(Generic[N]):
+    """p and q = 1 - p with -log p and -log q; where one is 0 and weighs nothing, 1 and 0 in its place.
+
+    Attributes:
+        odd: what is left to the exact tier: p outside of [0, 1] or below LOW, or a logarithm of 0 that has a weight.
+    """
+
+    p: N
+    q: N
+    log_p: N
+    log_q: N
+    odd: Mask
+
+    @classmethod
+    def of(cls, tier: Arithmetic[N], p: Float64, no_p: Mask, no_q: Mask) -> Probability[N]:
+        """Return that of given probabilities, and where each class weighs nothing."""
+        inside = (p >= LOW) & (p <= 1) | (p == 0)  # false for NaN
+        odd = ~inside | ((p == 0) & ~no_p) | ((p == 1) & ~no_q)
+        own = tier.number.exact(np.where(odd | (p == 0), 1.0, p))
+        less = np.where(odd | (p == 1), 0.0, p)
+        rest = tier.number.difference(np.ones_like(p), less)
+        return cls(own, rest, -own.log(), tier.number.exact(less).over(rest).log1p(), odd)
+
+
+def divergence(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
+    """Enclose w t (log t - log q), given q or log q; the gradient is -w t / q, or -w t."""
+    x, logs = problem.x, problem.case.form is Form.LOG_PROBABILITIES
+    q, inside = clipped(problem)
+    target = _Target.of(problem, tier)
+    nothing = (target.t.h == 0) | ~problem.where
+    usable = (np.abs(q) <= HIGH) if logs else (q >= LOW) & (q <= HIGH)  # false for NaN
+    safe = tier.number.exact(np.where(nothing | ~usable, 1.0, q))
+    mass = target.t.zero_where(nothing) * tier.number.exact(problem.row_weight[:, None])
+    value = mass * target.over(tier, safe, logs)
+    covered = sane(problem.row_weight) & sane_rows(target.given) & sane_rows(problem.cotangent)
+    covered &= (usable | nothing & np.isfinite(x)).all(axis=1) & ~target.odd.any(axis=1)
+    if not logs:
+        # A negative probability, and what 0 · inf is.
+        covered &= (x >= 0).all(axis=1)
+        covered &= (x != 0).all(axis=1) | (problem.policy.zero_times_infinity != "nan")
+    slope = None
+    if gradient:
+        at = -(mass * tier.spread(problem))
+        slope = at if logs else at.over(safe).zero_where(nothing | ~inside)
+    return _bounds(reduced(problem, tier, value), slope, covered)
+
+
+@dataclass(eq=False)
+class _Target(Generic[N]):
+    """The target of a divergence: t, log t where that is given, the numbers given, and what the exact tier must do."""
+
+    t: N
+    log: N | None
+    given: Float64
+    odd: Mask
+
+    @classmethod
+    def of(cls, problem: Canonical, tier: Arithmetic[N]) -> _Target[N]:
+        """Read it as the case and the policy have it."""
+        base = problem.base
+        assert base is not None  # noqa: S101 - a loss with a target
+        if problem.case.target_form is TargetForm.LOG_DISTRIBUTION:
+            none = np.isneginf(base)
+            finite = np.where(none, 0.0, base)
+            log = tier.number.exact(finite)
+            odd = (base > 0) | (none & (problem.policy.zero_times_infinity == "nan"))
+            return cls(log.exp().zero_where(none), log, finite, odd)
+        limits = target_clip_range(problem.case, problem.policy)
+        t = base if limits is None else np.clip(base, *limits)
+        return cls(tier.number.exact(t), None, t, np.zeros(base.shape, bool))
+
+    def over(self, tier: Arithmetic[N], q: N, logs: bool) -> N:
+        """Return log t - log q, given q or log q: of two probabilities as log1p of what the larger has more."""
+        if self.log is not None:
+            return self.log - (q if logs else q.log())
+        t = np.where(self.given == 0, 1.0, self.given)
+        if logs:
+            return tier.number.exact(t).log() - q
+        less, more = (tier.number.exact(end(t, q.h)) for end in (np.minimum, np.maximum))
+        found = tier.number.difference(more.h, less.h).over(less).log1p()
+        return found.or_else(t >= q.h, -found)
+
+
+def reduced(problem: Canonical, tier: Arithmetic[N], value: N) -> N:
+    """Return the values of rows as the policy reduces their class axis."""
+    rule = problem.policy.class_axis_reduction
+    if rule == "none":
+        return value
+    whole = value.folded()
+    return whole if rule == "sum" else whole.over(tier.number.exact(np.full((1, 1), float(problem.x.shape[1]))))
+
+
+def _bounds(value: Any, slope: Any, covered: Mask) -> Bounds:
+    return collected(value.enclosure(), None if slope is None else slope.enclosure(), covered)
