@@ -148,8 +148,8 @@ def weighed(problem: Canonical) -> Mask:
 
 
 def clipped(problem: Canonical) -> tuple[Float64, Mask]:
-    """Return the probabilities within the policy's range, and which of them were left alone; NaN is outside."""
+    """Return the probabilities within the policy's range, and which of them were left alone; NaN is."""
     limits = clip_range(problem.case, problem.policy)
     if limits is None:
         return problem.x, np.ones(problem.x.shape, bool)
-    return np.clip(problem.x, *limits), (problem.x >= limits[0]) & (problem.x <= limits[1])
+    return np.clip(problem.x, *limits), ~((problem.x < limits[0]) | (problem.x > limits[1]))
