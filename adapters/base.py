@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lossconform.adapters import generators, settings
 from lossconform.adapters.contract import Contract, unsupported
-from lossconform.adapters.settings import Setting, of_process
+from lossconform.adapters.generators import Generator
+from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array, Case
 from lossconform.reference.repeats import MANY, period
 
@@ -155,7 +157,12 @@ class Engine(ABC):
         """Return the global settings that asking a loss function must leave as they are, by name; once started."""
         # An engine on top of another, as Keras's is, has the other's.
         backend = getattr(self, "backend", None)
-        return backend.state() if isinstance(backend, Engine) else of_process()
+        return backend.state() if isinstance(backend, Engine) else settings.of_process()
+
+    def generators(self) -> dict[str, Generator]:
+        """Return the global generators of random numbers that no loss function may seed, by name; once started."""
+        backend = getattr(self, "backend", None)
+        return backend.generators() if isinstance(backend, Engine) else generators.of_process()
 
     @abstractmethod
     def tensor(self, array: Array) -> Any:

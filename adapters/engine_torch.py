@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
+from lossconform.adapters.generators import Generator
 from lossconform.adapters.settings import Setting
 from lossconform.reference.case import Array
 
@@ -64,6 +65,17 @@ class TorchEngine(Engine):
                 torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
             ),
             "torch.get_num_threads()": Setting(torch.get_num_threads, torch.set_num_threads),
+        }
+
+    def generators(self) -> dict[str, Generator]:
+        torch = self._torch
+        return {
+            **super().generators(),
+            "torch": Generator(
+                lambda: torch.get_rng_state().numpy().tobytes(),
+                lambda state: torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8)),
+                torch.manual_seed,
+            ),
         }
 
     def tensor(self, array: Array) -> Any:

@@ -1,7 +1,6 @@
 """Global settings that a loss function has no business to change: how each is read and put back.
 
-Random number generators are none of them: a loss function may well draw numbers, which cannot be told from seeding by
-looking at the generator's state. Hypothesis seeds those of Python and NumPy before every case and puts them back.
+Random number generators are none of them: see `generators`.
 """
 
 from __future__ import annotations

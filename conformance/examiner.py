@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from lossconform.adapters.base import LossFunction
+from lossconform.adapters.base import LossFunction, Unsupported
+from lossconform.adapters.generators import seeded
 from lossconform.adapters.settings import Snapshot
 from lossconform.checks.check import Question
 from lossconform.crash import crashed, shown
@@ -27,6 +29,7 @@ class Examiner:
         self.expectations = expectations
         self.keep = keep
         self._known: dict[str, LossFunction] = {}
+        self._unseeded: set[str] = set()
 
     def examine(self, question: Question) -> None:
         """Ask a question; pass, skip, xfail or fail as its record says."""
@@ -48,9 +51,10 @@ class Examiner:
             if question.function.open:
                 question = replace(question, function=self._identified(question.function, question.profile))
             record = examine(self.framework, question, self.expectations)
+            seeds = [f"{name} was seeded" for name in self._seeded(question)]
         except Misbehaved as error:
-            record = crashed(self.framework, question, last.case, str(error))
-        changes = before.restore()
+            record, seeds = crashed(self.framework, question, last.case, str(error)), []
+        changes = before.restore() + seeds
         if not changes or record.verdict is Verdict.CRASHED:
             return record
         message = f"changed global state: {'; '.join(changes)}"
@@ -60,6 +64,22 @@ class Examiner:
         witness = shown(self.framework, question, last.case, "changed global state")
         update = {"verdict": Verdict.FAIL, "message": message, "witness": witness, "expectation": None}
         return record.model_copy(update=update)
+
+    def _seeded(self, question: Question) -> list[str]:
+        """Return the global generators that a loss function seeds; one that did not is not looked at again."""
+        function, case = question.function, self.framework.last.case
+        if case is None or function.id in self._unseeded:
+            return []
+        gradient = question.check.gradient
+
+        def again() -> None:
+            with suppress(Unsupported):
+                self.framework.ask(function, case, mode=question.mode, gradient=gradient)
+
+        found = seeded(self.framework.engine.generators(), again)
+        if not found:
+            self._unseeded.add(function.id)
+        return found
 
     def _identified(self, function: LossFunction, profile: Profile) -> LossFunction:
         """Return a loss function whose open policies are identified, which is done once."""

@@ -6,14 +6,16 @@ the question that it ended within has its record.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import lossconform
 from lossconform.adapters import TargetError, describe
@@ -25,8 +27,11 @@ from lossconform.reports.journal import Journal, JournalError, case_file, lost, 
 from lossconform.reports.model import Question, Record, Run, TargetRun, Timing, Verdict
 from lossconform.stop import Stop
 
-USAGE = 4
-"""The exit code with which pytest says that it was asked for something that cannot be."""
+# There is none on Windows.
+fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
+
+USAGE, NOTHING = 4, 5
+"""The exit codes with which pytest says that it was asked for something that cannot be, and that nothing was chosen."""
 
 POLL = 0.5
 """Seconds between two looks at the processes."""
@@ -74,9 +79,30 @@ def run(request: Request, folder: Path, watch: Callable[[Iterable[Job]], None], 
         stop: what asks the run to end, with everything seen so far.
 
     Raises:
-        TargetError: a target does not import; the others are ended.
+        TargetError: a target does not import; the others are ended. Another run is writing to the folder.
     """
     started = time.perf_counter()
+    with alone(folder):
+        return _run(request, folder, watch, stop, started)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other runs from a folder, whose journals would be taken for this one's, where the system can."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise TargetError(f"--output {folder}: another run is writing there; wait for it, or choose another") from None
+    finally:
+        os.close(handle)
+
+
+def _run(request: Request, folder: Path, watch: Callable[[Iterable[Job]], None], stop: Stop, started: float) -> Run:
     jobs = [_prepared(target, request, folder) for target in request.targets]
     with ExitStack() as stack:
         ini = stack.enter_context(as_file(files("lossconform.suite") / "pytest.ini"))
@@ -159,7 +185,7 @@ def _goes_on(job: Job, request: Request, ini: Path) -> bool:
         return False
     if ended == USAGE and not job.begun and not job.done:
         raise TargetError(_complaint(job))
-    job.problem = problem or job.ended()
+    job.problem = problem or (f"-k {request.keyword!r} chooses none" if ended == NOTHING else job.ended())
     try:
         again = _laid(job, request)
     except JournalError:
@@ -240,5 +266,7 @@ def _recovered(job: Job, request: Request, interrupted: bool) -> TargetRun:
                 job.target, "interrupted before its first check", interrupted=True
             )
         ended = job.problem or "nothing was asked"
+        if request.keyword and ended.startswith("-k "):
+            return lost(job.target, f"{ended} of its questions")
         return lost(job.target, f"it ended before its first check: {ended}; see {job.log.name}")
     return found.model_copy(update={"timing": found.timing.model_copy(update={"seconds": round(job.seconds, 3)})})

@@ -158,7 +158,7 @@ def gap(target: TargetRun) -> str:
     if tally.missing:
         words.append(f"{tally.missing:,} of {tally.expected:,} records missing")
     if tally.executed == 0:
-        words.append("no check looked at an answer")
+        words.append(target.detail if target.detail and not target.expected else "no check looked at an answer")
     return f"{target.target} " + ", ".join(words)
 
 

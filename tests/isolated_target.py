@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import sys
 import threading
 from collections.abc import Callable
@@ -45,6 +46,11 @@ def floating() -> None:
     np.seterr(divide="raise")
 
 
+def seed() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the misdeed
+
+
 def thread() -> None:
     if all(one.name != "left behind" for one in threading.enumerate()):
         threading.Thread(target=threading.Event().wait, name="left behind").start()
@@ -72,6 +78,8 @@ DEEDS: dict[str, Callable[[], object]] = {
     "environment": environment,
     "floating": floating,
     "thread": thread,
+    "seed": seed,
+    "draw": lambda: (random.random(), np.random.random()),  # noqa: NPY002, S311 - no misdeed
     "exit": lambda: sys.exit(3),
     "interrupt": interrupt,
     "leave": lambda: os._exit(4),
@@ -80,6 +88,7 @@ DEEDS: dict[str, Callable[[], object]] = {
     "hog": hog,
     "hang": forever,
     "waits": waits,
+    "nan": lambda: None,
     "last": lambda: None,
 }
 
@@ -94,7 +103,8 @@ class IsolatedEngine(crashing_target.CrashingEngine):
 
     def run(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> Answer:
         DEEDS[call.function]()
-        return super().run(call, mode=mode, cotangent=cotangent, gradient=gradient)
+        answer = super().run(call, mode=mode, cotangent=cotangent, gradient=gradient)
+        return Answer(answer.value * np.float32(np.nan)) if call.function == "nan" else answer
 
 
 def _function(name: str) -> LossFunction:

@@ -37,6 +37,8 @@ FAILED = {
     "environment": "changed global state: the environment: ISOLATED_TARGET",
     "floating": "changed global state: numpy.geterr() from {'divide': 'warn'",
     "thread": "changed global state: threads that keep the process from ending from none to left behind",
+    "seed": "changed global state: random was seeded; numpy.random was seeded",
+    "nan": "value[0] is nan, exactly ",
 }
 
 
@@ -76,7 +78,7 @@ def test_each_costs_its_own_record_and_the_rest_is_asked(tmp_path: Path, capsys:
         assert records[name].verdict is Verdict.FAIL
         assert records[name].message.startswith(message)
         assert records[name].witness is not None
-    assert {records[name].verdict for name in ("first", "noise", "waits", "last")} == {Verdict.PASS}
+    assert {records[name].verdict for name in ("first", "noise", "draw", "waits", "last")} == {Verdict.PASS}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["isolated.log", "report.html", "run.json"]
     assert "isolated: value[segfault-float32-eager]: the process ended" in capsys.readouterr().out
 
@@ -116,9 +118,12 @@ def signalled(arguments: list[str], number: signal.Signals, tmp_path: Path) -> s
     return subprocess.CompletedProcess(arguments, process.returncode, text)
 
 
-def test_a_terminated_run_is_saved_and_can_be_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_is_saved_and_can_be_gone_on_with(
+    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     keyword = "(first or waits or last) and float32 and (value- or nan)"
-    done = signalled(["-c", MAIN, *command(tmp_path / "out", keyword)], signal.SIGTERM, tmp_path)
+    done = signalled(["-c", MAIN, *command(tmp_path / "out", keyword)], number, tmp_path)
     assert done.returncode == 3, done.stdout
     target = read(tmp_path / "out" / "run.json").targets[0]
     assert target.status is Status.INTERRUPTED

@@ -14,7 +14,7 @@ from lossconform.adapters import TARGETS
 from lossconform.job import Job
 from lossconform.reports.model import Run, Status, Verdict
 from lossconform.reports.runfile import read
-from lossconform.runner import Request, _length
+from lossconform.runner import Request, _length, alone
 
 HERE = Path(__file__).parent
 
@@ -71,8 +71,18 @@ def test_a_framework_that_does_not_import_is_one_line_and_leaves_nothing(
     assert not (output / "report.html").exists()
 
 
-def test_a_keyword_that_matches_nothing_is_incomplete(output: Path) -> None:
+def test_a_keyword_that_matches_nothing_is_incomplete(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(output, "-k", "nothing_has_this_name") == 3
+    assert "-k 'nothing_has_this_name' chooses none of its questions" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_folder_is_for_one_run_at_a_time(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output.mkdir()
+    with alone(output):
+        assert run(output) == 2
+    said = f"lossconform: --output {output}: another run is writing there; wait for it, or choose another"
+    assert capsys.readouterr().err.strip().splitlines() == [said]
+    assert list(output.iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_run_file_apart_from_times(output: Path, tmp_path: Path) -> None:
