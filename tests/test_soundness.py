@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import soundness
-from containment import REGIMES, question
+from containment import OTHERS, QUESTIONS, REGIMES, question
 
 from lossconform.reference import fast
 from lossconform.reference.bounds import Bounds
@@ -37,8 +37,11 @@ def test_what_is_sound_passes_and_is_counted() -> None:
     assert soundness.report(tally)[-2:] == ["broken enclosures: 0", "wrong roundings: 0"]
 
 
-def test_a_loss_that_the_fast_tier_leaves_alone() -> None:
-    assert set(examined("divergence").pairs()) == {"double-double with exact"}
+@pytest.mark.parametrize("name", [*QUESTIONS, *OTHERS])
+def test_every_loss_has_both_tiers(name: str) -> None:
+    tally = examined(name)
+    assert set(tally.pairs()) >= PAIRS
+    assert not tally.rows
 
 
 @pytest.mark.parametrize("part", ["value", "gradient"])
