@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lossconform.reference.bounds import Bounds, Mask, collected, sane_rows, take
+from lossconform.reference.bounds import Bounds, Mask, collected, sane, sane_rows, take
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import Form, Loss, TargetForm
+from lossconform.reference.case import BINARY, Form, Loss
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast import ignoring, joined
 from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
 from lossconform.reference.float_focal import focal_product
+from lossconform.reference.float_losses import Target
 from lossconform.reference.formats import Float64
 from lossconform.reference.running import Running
 
@@ -172,11 +173,10 @@ def likelihood(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask
 
 def divergence(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
     """Enclose w t v / q², 0 where q is clipped or the class takes no part."""
-    assert problem.base is not None  # noqa: S101 - a loss with a target
-    v = _directed(problem)
-    mass = tier.number.exact(problem.base) * tier.number.exact(problem.row_weight[:, None])
+    v, target = _directed(problem), Target.of(problem, tier)
+    mass = target.t * tier.number.exact(problem.row_weight[:, None])
     found, covered = _inverse_square(problem, tier, mass, v)
-    return (found * tier.spread(problem)).enclosure(), covered & weighed(problem)
+    return (found * tier.spread(problem)).enclosure(), covered & target.covered & sane(problem.row_weight)
 
 
 def _inverse_square(problem: Canonical, tier: Arithmetic[N], mass: N, v: Float64) -> tuple[N, Mask]:
@@ -238,16 +238,13 @@ PRODUCTS: dict[tuple[Loss, Form], Any] = {
 
 
 def left_alone(problem: Canonical) -> bool:
-    """Return whether the policy or the form of the target has no formula here."""
+    """Return whether the policy has no formula here."""
     case, policy = problem.case, problem.policy
     if case.form is not Form.PROBABILITIES:
         return False
-    return {
-        Loss.SOFTMAX_CROSS_ENTROPY: policy.probability_sum != "as_given",
-        Loss.BINARY_CROSS_ENTROPY: policy.probability_range.endswith("log_clamped"),
-        Loss.FOCAL: policy.probability_range.endswith("log_clamped"),
-        Loss.KL_DIVERGENCE: case.target_form is TargetForm.LOG_DISTRIBUTION or policy.target_range != "as_given",
-    }[case.loss]
+    if case.loss in BINARY:
+        return policy.probability_range.endswith("log_clamped")
+    return case.loss is Loss.SOFTMAX_CROSS_ENTROPY and policy.probability_sum != "as_given"
 
 
 def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:

@@ -126,14 +126,14 @@ def divergence(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bound
     """Enclose w t (log t - log q), given q or log q; the gradient is -w t / q, or -w t."""
     x, logs = problem.x, problem.case.form is Form.LOG_PROBABILITIES
     q, inside = clipped(problem)
-    target = _Target.of(problem, tier)
+    target = Target.of(problem, tier)
     nothing = (target.t.h == 0) | ~problem.where
     usable = (np.abs(q) <= HIGH) if logs else (q >= LOW) & (q <= HIGH)  # false for NaN
     safe = tier.number.exact(np.where(nothing | ~usable, 1.0, q))
     mass = target.t.zero_where(nothing) * tier.number.exact(problem.row_weight[:, None])
     value = mass * target.over(tier, safe, logs)
-    covered = sane(problem.row_weight) & sane_rows(target.given) & sane_rows(problem.cotangent)
-    covered &= (usable | nothing & np.isfinite(x)).all(axis=1) & ~target.odd.any(axis=1)
+    covered = target.covered & sane(problem.row_weight) & sane_rows(problem.cotangent)
+    covered &= (usable | nothing & np.isfinite(x)).all(axis=1)
     if not logs:
         # A negative probability, and what 0 · inf is.
         covered &= (x >= 0).all(axis=1)
@@ -146,16 +146,16 @@ def divergence(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bound
 
 
 @dataclass(eq=False)
-class _Target(Generic[N]):
-    """The target of a divergence: t, log t where that is given, the numbers given, and what the exact tier must do."""
+class Target(Generic[N]):
+    """The target of a divergence: t, log t where that is given, the numbers given, and the rows that it covers."""
 
     t: N
     log: N | None
     given: Float64
-    odd: Mask
+    covered: Mask
 
     @classmethod
-    def of(cls, problem: Canonical, tier: Arithmetic[N]) -> _Target[N]:
+    def of(cls, problem: Canonical, tier: Arithmetic[N]) -> Target[N]:
         """Read it as the case and the policy have it."""
         base = problem.base
         assert base is not None  # noqa: S101 - a loss with a target
@@ -164,10 +164,10 @@ class _Target(Generic[N]):
             finite = np.where(none, 0.0, base)
             log = tier.number.exact(finite)
             odd = (base > 0) | (none & (problem.policy.zero_times_infinity == "nan"))
-            return cls(log.exp().zero_where(none), log, finite, odd)
+            return cls(log.exp().zero_where(none), log, finite, sane_rows(finite) & ~odd.any(axis=1))
         limits = target_clip_range(problem.case, problem.policy)
         t = base if limits is None else np.clip(base, *limits)
-        return cls(tier.number.exact(t), None, t, np.zeros(base.shape, bool))
+        return cls(tier.number.exact(t), None, t, sane_rows(t))
 
     def over(self, tier: Arithmetic[N], q: N, logs: bool) -> N:
         """Return log t - log q, given q or log q: of two probabilities as log1p of what the larger has more."""
