@@ -213,11 +213,14 @@ def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     n = len(row.x)
     if q.special is not None:
         return [NAN] * n
-    # Factors are few: sum the exponentials of equal ones once. The differences are exact, so nothing cancels.
+    # Sum the exponentials of equal factors once. Differences are exact, and from the factor of a class with the largest
+    # logit, so that its own sum is as small as what the others have; elsewhere c_j less that factor is added.
     sums: dict[fmpq, arb] = {}
     for i in q.active:
         sums[factors[i]] = sums.get(factors[i], ZERO_BALL) + q.e[i]
-    spreads = {c: _spread(c, sums, factors, row.x, q) for c in sums}
+    base = factors[max(q.active, key=row.x.__getitem__)]
+    pulled = sum((arb(base - v) * e for v, e in sums.items() if v != base), ZERO_BALL) / q.total
+    spreads = {c: _spread(c, c - base, pulled, factors, row.x, q) if len(sums) > 1 else None for c in sums}
     result: list[Number] = []
     for j in range(n):
         e = q.e.get(j)
@@ -232,12 +235,9 @@ def softmax_gradient(row: Row, factors: Sequence[fmpq]) -> list[Number]:
     return result
 
 
-def _spread(c: fmpq, sums: dict[fmpq, arb], factors: Sequence[fmpq], x: Sequence[float], q: Parts) -> arb | None:
-    """Return the sum of p_i (c - c_i), None where that is exactly 0."""
-    others = {v: e for v, e in sums.items() if v != c}
-    if not others:
-        return None
-    result = sum((arb(c - v) * e for v, e in others.items()), ZERO_BALL) / q.total
+def _spread(c: fmpq, more: fmpq, pulled: arb, factors: Sequence[fmpq], x: Sequence[float], q: Parts) -> arb | None:
+    """Return the sum of p_i (c - c_i), given that of another factor and what c is more; None where it is exactly 0."""
+    result = pulled + arb(more)
     return None if result.contains(0) and _cancels(c, factors, x, q) else result
 
 
