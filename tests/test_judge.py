@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from lossconform.adapters.base import Answer, Refusal
-from lossconform.judge import LENIENT, Oracle, hex_of
+from lossconform.adapters.miniatures import catalogue
+from lossconform.judge import LENIENT, Oracle, bar, hex_of
 from lossconform.reference.case import Case, Loss, Reduction, TargetForm
 from lossconform.reference.grades import Grade
 from lossconform.reference.policy import Policy
@@ -116,3 +119,21 @@ def test_a_large_case_is_judged_by_the_tiers_as_by_the_exact_one(monkeypatch: py
     assert second.gradient is not None
     assert first.value == second.value
     assert np.array_equal(first.gradient, second.gradient)
+
+
+def test_the_bar_is_that_of_the_loss_unless_more_is_promised() -> None:
+    contract = catalogue.contract(Loss.BINARY_CROSS_ENTROPY)
+    soft = Case(loss=Loss.SOFTMAX_CROSS_ENTROPY, prediction=X, target=np.array([2, 0]), target_form=TargetForm.INDEX)
+    binary = Case(loss=Loss.BINARY_CROSS_ENTROPY, prediction=X, target=X * 0, target_form=TargetForm.BINARY)
+    assert bar(soft, contract) is Grade.SHIFT_STABLE
+    assert bar(binary, contract) is Grade.BACKWARD_STABLE
+    for case in (soft, binary):
+        assert bar(case, dataclasses.replace(contract, bar=Grade.FAITHFUL)) is Grade.FAITHFUL
+
+
+def test_an_oracle_is_of_all_rows_and_any_order_of_summation_unless_it_is_said() -> None:
+    asked = Oracle(oracle().case, Policy(), refuses=True)
+    assert (asked.times, asked.any_order) == (1, True)
+    case = oracle().case
+    assert Oracle.of(case, Policy(), gradient=False).any_order
+    assert not Oracle.of(case, Policy(), gradient=False, any_order=False).any_order
