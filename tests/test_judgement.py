@@ -317,3 +317,21 @@ def test_what_more_than_any_order_loses_fails_and_is_what_is_shown() -> None:
     got[0, 7] *= 1 + 1e-10
     seen = Oracle.of(case, Policy(), gradient=False).judge(Answer(got), Grade.SHIFT_STABLE)
     assert (seen.ok, seen.grade, seen.index) == (False, Grade.INACCURATE, (0, 7))
+
+
+def sums(terms: list[float], n: int) -> Condition:
+    none = np.zeros(len(terms))
+    return Condition(none, none, np.array(terms), n, none, 1, none)
+
+
+@pytest.mark.parametrize("any_order", [True, False])
+def test_every_entry_is_held_to_the_bar_and_better_ones_pass(any_order: bool) -> None:
+    # Of 10,001 terms 100 ULP are allowed, and 5000 in any order.
+    right = dataclasses.replace(oracle([1.0, 1.0, 1.0]), any_order=any_order, value_condition=sums([0, 1, 1], 10_001))
+    some, more = 1 + 10 * ULP, 1 + 1000 * ULP
+    seen = right.judge(answer(1.0, some, 1.0), Grade.SHIFT_STABLE)
+    assert (seen.ok, seen.grade) == (True, Grade.SHIFT_STABLE)
+    seen = right.judge(answer(1.0, some, more), Grade.SHIFT_STABLE)
+    assert (seen.ok, seen.grade, seen.index) == (any_order, Grade.SEQUENTIAL, (2,))
+    seen = right.judge(answer(1.0, 1.5, more), Grade.SHIFT_STABLE)
+    assert (seen.ok, seen.grade, seen.index) == (False, Grade.INACCURATE, (1,))
