@@ -99,22 +99,9 @@ class Oracle:
     def of(
         cls, case: Case, policy: Policy, *, gradient: bool, accumulator: str = USUAL, any_order: bool = True
     ) -> Oracle:
-        """Ask the reference; of rows that are few rows over and over, only those few."""
-        few, times = folded(case)
-        try:
-            problem = canonical(few, policy)
-        except LabelError:
-            return cls(case, policy, refuses=True)
-        # Both are proven. Of few numbers the exact tier is as fast, and the same to the last digit on every machine.
-        evaluate = tiers.evaluate if few.prediction.size > LARGE else exact.evaluate
-        result = evaluate(few, policy, gradient=gradient)
-        value, slope = (replace(c, rows=c.rows * times) for c in conditions(problem))
-        exactly = result.value
-        if case.reduction is Reduction.SUM:
-            exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
-            parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
-            value = replace(value, **parts)
-        return cls(case, policy, False, exactly, result.gradient, value, slope, times, accumulator, any_order)
+        """Ask the reference, or remember what it said of the same case."""
+        found = _remembered(case, policy, gradient) if case.prediction.size <= LARGE else _asked(case, policy, gradient)
+        return replace(found, case=case, accumulator=accumulator, any_order=any_order)
 
     def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True, strict: bool = False) -> Judgement:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
@@ -210,6 +197,41 @@ class Oracle:
             distance=float(distance[index]),
             allowed=float(bound[index]),
         )
+
+
+REMEMBERED = 8192
+"""How many oracles of few numbers are kept: two in five of a target's are asked for again."""
+
+_kept: dict[tuple[bytes, Policy, bool], Oracle] = {}
+
+
+def _remembered(case: Case, policy: Policy, gradient: bool) -> Oracle:
+    """Return the oracle of a case: what loss functions, modes and checks have in common is computed once."""
+    key = (case.fingerprint, policy, gradient)
+    if key not in _kept:
+        if len(_kept) >= REMEMBERED:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _asked(case, policy, gradient)
+    return _kept[key]
+
+
+def _asked(case: Case, policy: Policy, gradient: bool) -> Oracle:
+    """Ask the reference; of rows that are few rows over and over, only those few."""
+    few, times = folded(case)
+    try:
+        problem = canonical(few, policy)
+    except LabelError:
+        return Oracle(case, policy, refuses=True)
+    # Both are proven. Of few numbers the exact tier is as fast, and the same to the last digit on every machine.
+    evaluate = tiers.evaluate if few.prediction.size > LARGE else exact.evaluate
+    result = evaluate(few, policy, gradient=gradient)
+    value, slope = (replace(c, rows=c.rows * times) for c in conditions(problem))
+    exactly = result.value
+    if case.reduction is Reduction.SUM:
+        exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
+        parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
+        value = replace(value, **parts)
+    return Oracle(case, policy, False, exactly, result.gradient, value, slope, times)
 
 
 def farthest_rows(numbers: Array, times: int) -> Array:

@@ -133,3 +133,41 @@ def test_rows_and_unrows_are_inverse(axis: int) -> None:
 def test_a_batch_may_be_empty_and_a_single_row_bare() -> None:
     assert Case(loss=Loss.SOFTMAX, prediction=np.zeros((0, 3))).batch_shape == (0,)
     assert Case(loss=Loss.SOFTMAX, prediction=np.zeros(3), class_axis=0).batch_shape == ()
+
+
+CHANGED: dict[str, Any] = {
+    "loss": Loss.KL_DIVERGENCE,
+    "prediction": -X,
+    "form": Form.PROBABILITIES,
+    "target": np.eye(2, 3),
+    "target_form": TargetForm.ONE_HOT,
+    "class_axis": 0,
+    "class_weight": np.ones(3),
+    "pos_weight": np.ones(3),
+    "sample_weight": np.ones(2),
+    "ignore_index": 1,
+    "where": np.ones((2, 3), bool),
+    "label_smoothing": 0.25,
+    "gamma": 2.0,
+    "alpha": 0.25,
+    "reduction": Reduction.MEAN,
+    "cotangent": np.ones(2),
+    "direction": np.ones((2, 3)),
+}
+
+
+def test_a_fingerprint_is_that_of_every_field() -> None:
+    case = Case(loss=CE, prediction=X, target=X, target_form=TargetForm.DISTRIBUTION)
+    assert set(CHANGED) == {field.name for field in dataclasses.fields(Case)}
+    others = []
+    for name, value in CHANGED.items():
+        other = case.replace()
+        object.__setattr__(other, name, value)  # whether or not it goes with the rest
+        others.append(other.fingerprint)
+    assert case.fingerprint == case.replace(prediction=X.copy()).fingerprint
+    assert len({case.fingerprint, *others}) == 1 + len(others)
+
+
+def test_a_fingerprint_tells_dtypes_and_shapes_of_the_same_bytes() -> None:
+    zeros = [np.zeros((2, 3)), np.zeros((3, 2)), np.zeros((4, 3), np.float32), np.zeros((6,))]
+    assert len({Case(loss=Loss.SOFTMAX, prediction=z, class_axis=0).fingerprint for z in zeros}) == len(zeros)

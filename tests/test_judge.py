@@ -137,3 +137,20 @@ def test_an_oracle_is_of_all_rows_and_any_order_of_summation_unless_it_is_said()
     case = oracle().case
     assert Oracle.of(case, Policy(), gradient=False).any_order
     assert not Oracle.of(case, Policy(), gradient=False, any_order=False).any_order
+
+
+def test_what_was_asked_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[object, Oracle] = {}
+    monkeypatch.setattr("lossconform.judge._kept", kept)
+    monkeypatch.setattr("lossconform.judge.REMEMBERED", 2)
+    case = oracle().case
+    first = Oracle.of(case, Policy(), gradient=True)
+    again = Oracle.of(case.replace(), Policy(), gradient=True, accumulator="float64", any_order=False)
+    assert again.value is first.value
+    assert (again.accumulator, again.any_order) == ("float64", False)
+    assert Oracle.of(case, Policy(), gradient=False).gradient is None
+    assert Oracle.of(case, Policy(infinite_logit="limit"), gradient=True).value is not first.value
+    for reduction in (Reduction.SUM, Reduction.MEAN):
+        Oracle.of(case.replace(reduction=reduction), Policy(), gradient=True)
+    assert len(kept) == 2
+    assert Oracle.of(case, Policy(), gradient=True).value is not first.value
