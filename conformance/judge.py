@@ -200,7 +200,7 @@ class Oracle:
 
 
 REMEMBERED = 8192
-"""How many oracles of few numbers are kept: two in five of a target's are asked for again."""
+"""How many oracles of few numbers are kept: of those of a target more than half are asked for again."""
 
 _kept: dict[tuple[bytes, Policy, bool], Oracle] = {}
 
