@@ -138,6 +138,10 @@ def resolve(dotted: str) -> Any:
     raise ModuleNotFoundError(f"no module of {dotted} can be imported")
 
 
+EAGER = "eager"
+"""The mode in which nothing is compiled as a whole, so that new shapes and options cost little."""
+
+
 class Engine(ABC):
     """How one framework makes tensors, runs, compiles and differentiates calls, and writes them as source.
 

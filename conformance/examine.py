@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import FlakyFailure, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from lossconform.adapters.base import Framework
+from lossconform.adapters.base import EAGER, Framework
 from lossconform.checks.check import Question
 from lossconform.cut import equal_rows, smallest
 from lossconform.expectations import Expectation
 from lossconform.findings import Findings, hazard
 from lossconform.look import Look, look
+from lossconform.plan import first_mode
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, Form, TargetForm
 from lossconform.reference.policy import CHOICES
@@ -30,10 +31,6 @@ from lossconform.reports.model import Observed, Record, Timing, Verdict, Witness
 from lossconform.strategies.regimes import SEEDS, Regime, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
 from lossconform.witness import in_dtype, witness
-
-EAGER = "eager"
-"""The mode in which a new shape costs nothing."""
-
 
 T = TypeVar("T")
 
@@ -65,7 +62,7 @@ def _stale(framework: Framework, question: Question, expectation: Expectation) -
     """Whether an expectation's witness, which was taken in this very place, no longer deviates."""
     witness = expectation.witness
     first = question.function.id == expectation.loss_functions[0]
-    mode = (expectation.modes or (next(iter(framework.engine.modes)),))[0]
+    mode = (expectation.modes or (first_mode(framework.engine, question.check),))[0]
     if not first or witness.dtype != question.dtype or mode != question.mode:
         return False
     seen = look(framework, question, witness, accuracy=question.check.cases is None)
@@ -100,14 +97,15 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     check, contract = question.check, question.function.contract
     assert check.cases is not None  # noqa: S101 - a check of meaning
     profile = question.profile
-    examples = LEAST * profile.large if check.large else profile.examples
+    asked = profile.examples if question.dtype in profile.meaning_dtypes else profile.elsewhere
+    examples = LEAST * profile.large if check.large else asked
     narrowed = strata(contract, examples, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None
     failing: SearchStrategy[Case] | None = None
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
-    examples = 1 if check.large else max(LEAST, -(-profile.examples // len(turns)))
+    examples = 1 if check.large else max(LEAST, -(-asked // len(turns)))
     for strategy in turns:
         shrink = not (identifies or check.large)
         found = _first(framework, question, findings, strategy, examples, to_the_end=identifies, shrink=shrink)

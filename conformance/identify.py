@@ -41,7 +41,7 @@ def _with(framework: Framework, function: LossFunction, check: Check, profile: P
     """Return a loss function with the policy of one check as observed."""
     contract, policy = function.contract, check.policy or ""
     dtype = "float32" if "float32" in contract.dtypes else contract.dtypes[0]
-    question = Question(function, check, dtype, next(iter(framework.engine.modes)), profile)
+    question = Question(function, check, dtype, first_mode(framework.engine, check), profile)
     seen = [value for found in examine(framework, question, []).policies for value in found.observed]
     if not seen or getattr(contract.policy(), policy) in seen:
         return function

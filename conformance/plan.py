@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossconform.adapters.base import Framework, LossFunction
+from lossconform.adapters.base import EAGER, Engine, Framework, LossFunction
 from lossconform.adapters.contract import DTYPES, Contract, Source
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Check, Question
@@ -32,18 +32,29 @@ def questions(framework: Framework, profile: Profile, group: str | None = None) 
 
 def _places(framework: Framework, check: Check, profile: Profile) -> Iterator[tuple[str, str]]:
     """Return the dtypes and modes in which a profile asks a check."""
-    usual, *others = framework.engine.modes
+    first = first_mode(framework.engine, check)
+    others = [mode for mode in framework.engine.modes if mode != first]
     accuracy = check.cases is None
     everywhere = accuracy or check.every_dtype
     for dtype in DTYPES:
         if everywhere or dtype in profile.meaning_dtypes:
-            yield dtype, usual
+            yield dtype, first
     # The second mode is the cheapest of the compiled ones, or, where that is usual, the uncompiled one.
     sample = others if profile.every_mode else others[:1]
     for mode in sample if accuracy or profile.every_mode else ():
         for dtype in DTYPES:
             if dtype in profile.compiled_dtypes and (everywhere or dtype in profile.meaning_dtypes):
                 yield dtype, mode
+
+
+def first_mode(engine: Engine, check: Check) -> str:
+    """Return the mode in which every profile asks a check: the engine's usual one for accuracy.
+
+    Meaning is asked uncompiled where that can be: a compiler changes how an answer is computed, seldom which answer is
+    meant, and it starts anew for each combination of options. Profile full asks it in every mode.
+    """
+    usual = next(iter(engine.modes))
+    return EAGER if check.cases is not None and EAGER in engine.modes else usual
 
 
 def environment() -> dict[str, str]:
