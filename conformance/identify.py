@@ -13,6 +13,7 @@ from lossconform.adapters.contract import Clause
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Check, Question
 from lossconform.examine import examine
+from lossconform.plan import first_mode
 from lossconform.profiles import Profile
 from lossconform.reference.policy import CHOICES
 

@@ -1,0 +1,41 @@
+"""The plan: in which dtypes and modes a profile asks a check."""
+
+from __future__ import annotations
+
+import pytest
+
+from lossconform.adapters import describe
+from lossconform.adapters.contract import DTYPES
+from lossconform.checks import CHECKS
+from lossconform.plan import questions
+from lossconform.profiles import PROFILES
+
+
+def places(target: str, check: str, profile: str) -> set[tuple[str, str]]:
+    """Return the dtypes and modes in which a check is put to the first loss function of a target that it applies to."""
+    asked = [q for q in questions(describe(target), PROFILES[profile]) if q.check.id == check]
+    return {(q.dtype, q.mode) for q in asked if q.function.id == asked[0].function.id}
+
+
+@pytest.mark.parametrize(("target", "usual", "other"), [("torch", "eager", "compiled"), ("jax", "jit", "eager")])
+def test_quick_asks_accuracy_in_every_dtype_and_a_sample_of_the_second_mode(target, usual, other):
+    expected = {(dtype, usual) for dtype in DTYPES} | {("float32", other)}
+    assert places(target, "value", "quick") == places(target, "gradient", "quick") == expected
+
+
+@pytest.mark.parametrize("target", ["torch", "jax"])
+def test_quick_asks_meaning_where_nothing_is_compiled(target):
+    assert places(target, "nan-propagates", "quick") == {("float32", "eager")}
+    assert places(target, "dtype", "quick") == {(dtype, "eager") for dtype in DTYPES}
+
+
+@pytest.mark.parametrize("check", [check.id for check in CHECKS.values() if check.cases is not None])
+def test_full_asks_meaning_in_every_dtype_and_mode(check):
+    if asked := places("keras-jax", check, "full"):
+        assert asked == {(dtype, mode) for dtype in DTYPES for mode in ("eager", "jit")}
+
+
+def test_a_loss_of_numpy_has_one_mode():
+    from lossconform.adapters.miniatures import unusual
+
+    assert {q.mode for q in questions(unusual.framework(), PROFILES["full"])} == {"call"}
