@@ -99,12 +99,11 @@ ONNX_POLICIES = {"mean_denominator": "weights"}
 
 
 def keras_tests() -> dict[str, Test]:
-    """Return the tests of Keras's cross-entropies and its divergence."""
+    """Return the tests of Keras's cross-entropies, its binary focal loss and its divergence."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = importlib.import_module("keras.src.losses.losses_test")
-    names = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy", "BinaryCrossentropy", "KLDivergence")
-    cases = [getattr(module, f"{name}Test") for name in names]
+    cases = [getattr(module, f"{name}Test") for name in KERAS_CLASSES]
     tests = [test for case in cases for test in unittest.defaultTestLoader.loadTestsFromTestCase(case)]
     return {test.id().removeprefix("keras.src.losses.losses_test."): _keras_test(test) for test in tests}
 
@@ -140,6 +139,7 @@ def _as_keras(miniature: Miniature, target_form: str) -> Callable[..., Any]:
         label_smoothing: float = 0.0,
         axis: int = -1,
         ignore_class: int | None = None,
+        **focal: Any,
     ) -> Any:
         p = np.array(ops.convert_to_numpy(y_pred))
         t = np.array(ops.convert_to_numpy(y_true))
@@ -154,6 +154,7 @@ def _as_keras(miniature: Miniature, target_form: str) -> Callable[..., Any]:
             axis=axis,
             label_smoothing=label_smoothing,
             ignore_index=ignore_class,
+            **_focal(focal),
         )
         answer = ops.convert_to_tensor(value)
         if ignore_class is not None:
@@ -163,21 +164,37 @@ def _as_keras(miniature: Miniature, target_form: str) -> Callable[..., Any]:
     return function
 
 
+def _focal(arguments: dict[str, Any]) -> dict[str, float | None]:
+    if not arguments:
+        return {}
+    balanced = arguments["apply_class_balancing"]
+    return {"gamma": arguments["gamma"], "alpha": arguments["alpha"] if balanced else None}
+
+
+KERAS_CLASSES = (
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "KLDivergence",
+)
 KERAS_FUNCTIONS = {
     "categorical_crossentropy": (CE, "distribution"),
     "sparse_categorical_crossentropy": (CE, "index"),
     "binary_crossentropy": (Loss.BINARY_CROSS_ENTROPY, "binary"),
+    "binary_focal_crossentropy": (Loss.FOCAL, "binary"),
     "kl_divergence": (Loss.KL_DIVERGENCE, "distribution"),
 }
 BOTH = frozenset({Form.LOGITS, Form.PROBABILITIES})
 KERAS_REACH: tuple[Reach, ...] = (
     (CE, BOTH, SOFT | INDEX),
     (Loss.BINARY_CROSS_ENTROPY, BOTH, frozenset({TargetForm.BINARY})),
+    (Loss.FOCAL, BOTH, frozenset({TargetForm.BINARY})),
     (Loss.KL_DIVERGENCE, frozenset({Form.PROBABILITIES}), SOFT),
 )
 KERAS_BEYOND = frozenset(
     {"reduction", "mean-denominator", "all-ignored", "empty-batch", "class-weight", "pos-weight", "sample-weight"}
-    | {"ignore-where", "smoothing-weight", "options-together"}
+    | {"ignore-where", "smoothing-weight", "options-together", "many-rows"}
 )
 """The checks of what is not the functions' but that of the class around them, or not in Keras."""
 
