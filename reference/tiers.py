@@ -1,8 +1,8 @@
 """The reference's one entry point: row by row, the cheapest tier that decides.
 
 The fast tier serves answers in float32 and below, double-double those in float64, and ball arithmetic whatever they
-leave undecided: rows whose lower and upper bound do not round to the same number of the case's format. Whichever tier
-an enclosure is from, it is proven.
+leave undecided: rows whose lower and upper bound do not round to the same number of the case's format, or between which
+another question is open (`demand`). Whichever tier an enclosure is from, it is proven.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +19,13 @@ from lossconform.reference import double_double_losses, exact, fast, hessian_pro
 from lossconform.reference.bounds import Bounds, Mask, take
 from lossconform.reference.canonical import Canonical, canonical
 from lossconform.reference.case import Case, Form, Loss, Reduction, unrows
+from lossconform.reference.demand import Decide, Demand, Rounding, demand, one_number
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import Result
-from lossconform.reference.formats import Float64, Format
 from lossconform.reference.losses import FAMILIES
 from lossconform.reference.policy import Policy
 from lossconform.reference.reduction import ends_of_sum, quotient, scalar
 from lossconform.reference.rows import Rows
-
-DECIDE = ("correct rounding", "nothing")
-"""What is asked of an enclosure: that it rounds to one number, or only that it is proven."""
-
-SIGHT = 16_384
-"""Numbers that are looked at in one go: six copies of them fit into a second-level cache."""
 
 WHOLE = 1 << 20
 """Logits up to which a case is one block: dozens of its copies are little memory, and nothing is copied together."""
@@ -82,7 +75,7 @@ class Counts:
 
 
 def evaluate(
-    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
+    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: Decide = "correct rounding"
 ) -> Result:
     """Return proven bounds on the value of a case, its gradient and Hessian-vector product; see `exact.evaluate`.
 
@@ -91,62 +84,65 @@ def evaluate(
         policy: how it is read; the default policy if None.
         gradient: whether the gradient is wanted.
         decide: 'correct rounding', so that both bounds round to one number of the case's format wherever the exact
-            tier's do, or 'nothing': whatever the first tier that covers a row proves.
+            tier's do; 'nothing': whatever the first tier that covers a row proves; or a question about an answer,
+            `demand.Within` or `demand.Grading`, which the bounds then settle wherever the exact tier's do. Of a
+            Hessian-vector product only correct rounding is decided.
 
     Raises:
-        ValueError: as `exact.evaluate`; and for an unknown `decide`.
+        ValueError: as `exact.evaluate`; for an unknown word, and for an answer of the wrong shape.
+        TypeError: for an answer of a dtype that no loss has.
     """
     return examine(case, policy, gradient=gradient, decide=decide)[0]
 
 
 def examine(
-    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: str = "correct rounding"
+    case: Case, policy: Policy | None = None, *, gradient: bool = True, decide: Decide = "correct rounding"
 ) -> tuple[Result, Counts]:
     """Return what `evaluate` returns, and how many rows each tier decided."""
-    if decide not in DECIDE:
-        raise ValueError(f"decide: {decide!r}; expected one of {', '.join(DECIDE)}")
     policy = policy or Policy()
     problem = canonical(case, policy)
+    asked = demand(decide, problem)
     n = problem.x.shape[0]
     counts = Counts()
     if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
         counts.add("exact", n)
         counts.add_product("exact", 0 if case.direction is None else n)
         return exact.evaluate(case, policy, gradient=gradient), counts
-    asked = gradient or case.direction is not None
-    if asked and case.cotangent is not None and (problem.kept & ~problem.nan_rows).any():
+    sloped = gradient or case.direction is not None
+    if sloped and case.cotangent is not None and (problem.kept & ~problem.nan_rows).any():
         problem.cotangent  # noqa: B018 - refuses a wrong shape
-    rounding = decide == "correct rounding"
-    value, slope = _in_blocks(problem, gradient, rounding, counts)
+    value, slope = _in_blocks(problem, gradient, asked, counts)
     result = Result(
-        _value(problem, value, rounding, counts),
+        _value(problem, value, asked, counts),
         None if slope is None else _gradient(case, slope),
-        None if case.direction is None else _hessian_product(problem, rounding, counts),
+        None if case.direction is None else _hessian_product(problem, asked, counts),
     )
     return result, counts
 
 
-def _in_blocks(
-    problem: Canonical, gradient: bool, rounding: bool, counts: Counts
-) -> tuple[Enclosure, Enclosure | None]:
+def _in_blocks(problem: Canonical, gradient: bool, asked: Demand, counts: Counts) -> tuple[Enclosure, Enclosure | None]:
     """Return the enclosures of all rows, block by block: a tier takes many times the memory of what it looks at."""
     n, c = problem.x.shape
     size = max(1, LOGITS // c)
     if n * c <= WHOLE:
-        return _block(problem, gradient, rounding, counts)
+        return _block(problem, gradient, asked, counts)
     value = np.empty((3, n, problem.entries))
     slope = np.empty((3, n, c)) if gradient else None
     for start in range(0, n, size):
         rows = slice(start, start + size)
-        for whole, part in zip((value, slope), _block(take(problem, rows), gradient, rounding, counts), strict=True):
+        for whole, part in zip(
+            (value, slope), _block(take(problem, rows), gradient, asked, counts, start), strict=True
+        ):
             if whole is not None and part is not None:
                 whole[0, rows], whole[1, rows], whole[2, rows] = _parts(part)
     return Enclosure(*value), None if slope is None else Enclosure(*slope)
 
 
-def _block(problem: Canonical, gradient: bool, rounding: bool, counts: Counts) -> tuple[Enclosure, Enclosure | None]:
-    work = _Work(problem, gradient, rounding, counts)
-    tiers = FLOAT64 if problem.case.dtype == "float64" and rounding else SMALL_FORMATS
+def _block(
+    problem: Canonical, gradient: bool, asked: Demand, counts: Counts, first: int = 0
+) -> tuple[Enclosure, Enclosure | None]:
+    work = _Work(problem, gradient, asked, counts, first)
+    tiers = FLOAT64 if problem.case.dtype == "float64" and asked.finer else SMALL_FORMATS
     for name, tier in tiers.items():
         work.ask(name, tier)
     work.finish()
@@ -155,11 +151,12 @@ def _block(problem: Canonical, gradient: bool, rounding: bool, counts: Counts) -
 
 
 class _Work:
-    """The enclosures of a problem's rows as far as they are known."""
+    """The enclosures of a problem's rows, of which the first has a number, as far as they are known."""
 
-    def __init__(self, problem: Canonical, gradient: bool, rounding: bool, counts: Counts) -> None:
+    def __init__(self, problem: Canonical, gradient: bool, asked: Demand, counts: Counts, first: int) -> None:
         n = problem.x.shape[0]
-        self.problem, self.gradient, self.rounding, self.counts = problem, gradient, rounding, counts
+        self.problem, self.gradient, self.asked, self.counts = problem, gradient, asked, counts
+        self.first = first
         self.left: NDArray[np.intp] = np.arange(n)
         self.value: Enclosure | None = None
         self.slope: Enclosure | None = None
@@ -200,74 +197,13 @@ class _Work:
 
     def _decided(self, bounds: Bounds) -> Mask:
         """Return the rows that need nothing better."""
-        decided = bounds.covered
-        if not self.rounding:
-            return decided
-        fmt = self.problem.case.format
+        decided, at = bounds.covered, self.left + self.first
         # A value that is only summed need not be decided by itself.
         if self.problem.case.reduction is Reduction.NONE:
-            decided = decided & _one_number(bounds.value, fmt)
+            decided = decided & self.asked.rows("value", bounds.value, at)
         if bounds.gradient is not None:
-            decided = decided & _one_number(bounds.gradient, fmt)
+            decided = decided & self.asked.rows("gradient", bounds.gradient, at)
         return decided
-
-
-def _one_number(part: Enclosure, fmt: Format) -> Mask:
-    """Return the rows whose bounds all round to one number; NaN is none."""
-    n, c = part.shape
-    one = np.ones(n, bool)
-    size = max(1, SIGHT // c)
-    for start, first in product(range(0, n, size), range(0, c, SIGHT)):
-        rows, some = slice(start, start + size), slice(first, first + SIGHT)
-        sure = decided_at_sight(part.h[rows, some], part.lo[rows, some], part.hi[rows, some], fmt)
-        one[rows] &= sure.all() or sure.all(axis=1)
-    left = np.flatnonzero(~one)
-    if left.size:
-        low, high = Enclosure(part.h[left], part.lo[left], part.hi[left]).rounded(fmt)
-        # Below the spacing of float64's smallest numbers no pair of its numbers says more.
-        little = (np.abs(low) < fmt.tiny) & (np.abs(high) < fmt.tiny) & (fmt.precision == 53)
-        nothing_finer = np.where(little, high, 0.0) - np.where(little, low, 0.0) <= np.where(
-            little, 2 * fmt.smallest, -1.0
-        )
-        one[left] = ((low == high) | nothing_finer).all(axis=1)
-    return one
-
-
-def decided_at_sight(h: Float64, lo: Float64, hi: Float64, fmt: Format) -> Mask:
-    """Return where bounds certainly round to one number of the format, by arithmetic much cheaper than rounding.
-
-    The bounds are widened by more than they are rounded, and split into as many bits as the format has (Veltkamp), or
-    rounded to a multiple of its smallest number: if both come to one number, no midpoint lies between them.
-    """
-    with np.errstate(all="ignore"):
-        if fmt.precision == 53:
-            # The sum of two float64 numbers is itself correctly rounded, and rounding is monotonous.
-            same: Mask = h + lo == h + hi
-            return same
-        size = np.abs(h)
-        high = size * 2.0**-51
-        low = lo - high
-        low += h
-        high += hi
-        high += h
-        normal: Mask = _head(low, fmt) == _head(high, fmt)
-        width = hi - lo
-        normal &= width <= size
-        if not (size.min() >= 4 * fmt.tiny and size.max() <= fmt.finite_max / 4):
-            normal &= (size >= 4 * fmt.tiny) & (size <= fmt.finite_max / 4)
-        if normal.all():
-            return normal
-        anchor = 1.5 * 2.0**52 * fmt.smallest
-        subnormal = ((low + anchor) - anchor == (high + anchor) - anchor) & (size <= fmt.tiny / 4)
-        normal |= subnormal & (width <= fmt.tiny / 4)
-    return normal
-
-
-def _head(x: Float64, fmt: Format) -> Float64:
-    """Return x rounded to as many bits as the format has, whatever its size (Veltkamp)."""
-    head = x * (2.0 ** (53 - fmt.precision) + 1)
-    head -= head - x
-    return head
 
 
 def exactly(problem: Canonical, gradient: bool) -> Bounds:
@@ -281,17 +217,15 @@ def exactly(problem: Canonical, gradient: bool) -> Bounds:
     return Bounds(value, slope, np.ones(n, bool))
 
 
-def _value(problem: Canonical, value: Enclosure, rounding: bool, counts: Counts) -> Enclosure:
+def _value(problem: Canonical, value: Enclosure, asked: Demand, counts: Counts) -> Enclosure:
     case = problem.case
     if case.reduction is Reduction.NONE:
         if not problem.wide:
             return value.reshape(problem.value_shape)
         return Enclosure(*(unrows(case, part) for part in _parts(value)))
     whole = _reduced(value, problem.denominator or Fraction(1))
-    if whole is not None:
-        low, high = whole.rounded(case.format)
-        if not rounding or np.isnan(whole.h) or low == high:
-            return whole
+    if whole is not None and asked.whole(whole):
+        return whole
     counts.rows = {"exact": problem.x.shape[0]}
     return exact.evaluate(case.replace(direction=None), problem.policy, gradient=False).value
 
@@ -302,8 +236,8 @@ def _gradient(case: Case, slope: Enclosure) -> Enclosure:
     return Enclosure(*(unrows(case, part) for part in _parts(slope)))
 
 
-def _hessian_product(problem: Canonical, rounding: bool, counts: Counts) -> Enclosure:
-    decided = partial(_one_number, fmt=problem.case.format) if rounding else None
+def _hessian_product(problem: Canonical, asked: Demand, counts: Counts) -> Enclosure:
+    decided = partial(one_number, fmt=problem.case.format) if isinstance(asked, Rounding) else None
     whole = hessian_product.of(problem, decided, counts.add_product)
     return Enclosure(*(unrows(problem.case, part) for part in _parts(whole)))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lossconform.reference import exact, tiers
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
+from lossconform.reference.demand import decided_at_sight
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import FORMATS, Format, dtype_of
 from lossconform.reference.losses import FAMILIES
@@ -193,7 +194,7 @@ class TestAtSight:
     def test_near_every_kind_of_midpoint(self, name: str) -> None:
         fmt = FORMATS[name]
         h, lo, hi = near_midpoints(fmt)
-        sure = tiers.decided_at_sight(h, lo, hi, fmt)
+        sure = decided_at_sight(h, lo, hi, fmt)
         low, high = Enclosure(h, lo, hi).rounded(fmt)
         assert not (sure & (low != high)).any()
 
@@ -202,7 +203,7 @@ class TestAtSight:
         fmt = FORMATS[name]
         h = np.random.default_rng(0).normal(0, 1, (100, 100))
         width = np.abs(h) * (2.0**-60 if name == "float64" else 2.0**-45)
-        assert tiers.decided_at_sight(h, -width, width, fmt).mean() > 0.99
+        assert decided_at_sight(h, -width, width, fmt).mean() > 0.99
 
 
 def near_midpoints(fmt: Format) -> tuple[np.ndarray[Any, Any], ...]:
