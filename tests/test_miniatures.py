@@ -99,6 +99,15 @@ def test_a_correct_loss_is_left_alone(variation: Variation, seeded: int) -> None
     assert wrong(variation, asked_of(variation.function(), "smoke")) == []
 
 
+@pytest.mark.parametrize("seeded", [9], indirect=True)
+@pytest.mark.parametrize("name", ["clipped_first", "like_keras"])
+def test_few_cases_of_weights_tell(name: str, seeded: int) -> None:
+    # Of six cases with this seed none had a weight but 1 where it mattered, when 1 was the simplest weight.
+    function = VARIATIONS[name].function()
+    one = Framework("miniatures", framework("unusual").engine, (function,))
+    assert examine(one, Question(function, CHECKS["class-weight"], "float32", "call", SMOKE), []).telling >= 2
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("seeded", SEEDS, indirect=True)
 @pytest.mark.parametrize("variation", VARIATIONS.values(), ids=VARIATIONS)
