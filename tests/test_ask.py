@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,3 +214,16 @@ def test_most_of_a_regime_is_settled_before_the_exact_tier(regime: str) -> None:
     finite = np.isfinite(h)
     counts = tiers.examine(case, gradient=False, decide=Grading(Grade.SHIFT_STABLE, value=h))[1]
     assert counts.rows.get("exact", 0) <= int((~finite).sum())
+
+
+def test_the_readmes_example() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"## The reference alone\n.*?```python\n(.*?)```", readme, re.DOTALL)
+    seen: dict[str, Any] = {}
+    exec(code, seen)  # noqa: S102 - our own
+    # The second row undoes its shift of 100 too early; how exact the first one is depends on NumPy.
+    assert not seen["near"][1]
+    assert seen["found"][0] <= Grade.SHIFT_STABLE
+    assert seen["found"][1] == Grade.BACKWARD_STABLE
+    assert seen["agrees"] == {"elements", "kept", "weights", "batch"}
+    assert seen["exact"].gradient.shape == (2, 3)

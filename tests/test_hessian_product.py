@@ -65,7 +65,7 @@ def test_every_loss_has_one() -> None:
 
 @pytest.mark.parametrize(("loss", "form"), sorted(HESSIANS), ids=str)
 def test_small_cases_with_every_option(loss: Loss, form: Form) -> None:
-    @settings(derandomize=True, deadline=None, database=None, max_examples=200, suppress_health_check=list(HealthCheck))
+    @settings(derandomize=True, deadline=None, database=None, max_examples=100, suppress_health_check=list(HealthCheck))
     @given(questions(loss, form), st.sampled_from(sorted(DIRECTIONS)), st.integers(0, 2**32 - 1))
     def check(question: tuple[Case, Policy], name: str, seed: int) -> None:
         case, policy = question
