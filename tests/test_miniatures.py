@@ -108,6 +108,14 @@ def test_few_cases_of_weights_tell(name: str, seeded: int) -> None:
     assert examine(one, Question(function, CHECKS["class-weight"], "float32", "call", SMOKE), []).telling >= 2
 
 
+@pytest.mark.parametrize("seeded", [19], indirect=True)
+def test_a_slope_that_overflows_before_it_is_scaled_is_no_fault(seeded: int) -> None:
+    # -t / q of a subnormal q is beyond float32; half of it was not, when an upstream gradient was a half.
+    function = VARIATIONS["rows_exact"].function()
+    one = Framework("miniatures", framework("unusual").engine, (function,))
+    assert examine(one, Question(function, CHECKS["gradient"], "float32", "call", SMOKE), []).verdict is Verdict.PASS
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("seeded", SEEDS, indirect=True)
 @pytest.mark.parametrize("variation", VARIATIONS.values(), ids=VARIATIONS)
