@@ -25,10 +25,6 @@ def _put(values: Array, mask: Array, number: float | Array) -> Array:
     return np.where(mask, number, values.astype(np.float64)).astype(values.dtype)
 
 
-def _options(contract: Contract, *names: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name in contract.options)
-
-
 @st.composite
 def denominators(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw means that weights and ignored rows tell apart, where the contract has them."""
