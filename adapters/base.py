@@ -138,8 +138,9 @@ def resolve(dotted: str) -> Any:
     raise ModuleNotFoundError(f"no module of {dotted} can be imported")
 
 
-EAGER = "eager"
-"""The mode in which nothing is compiled as a whole, so that new shapes and options cost little."""
+EAGER, CALL, COMMAND = "eager", "call", "command"
+UNCOMPILED = frozenset({EAGER, CALL, COMMAND})
+"""The modes in which nothing is compiled as a whole, so that new shapes and options cost little."""
 
 
 class Engine(ABC):

@@ -24,7 +24,7 @@ from typing import IO, Any, Unpack
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, Framework
+from lossconform.adapters.base import COMMAND, Answer, Call, Engine, Framework
 from lossconform.adapters.own import Statement, StatementError, bring
 from lossconform.reference.case import Array
 from lossconform.reference.formats import dtype_of
@@ -120,7 +120,7 @@ def _end(process: subprocess.Popen[str], errors: IO[str]) -> None:
 class CommandEngine(Engine):
     """The engine of a command."""
 
-    modes = MappingProxyType({"command": "a process that answers in JSON, one line a case"})
+    modes = MappingProxyType({COMMAND: "a process that answers in JSON, one line a case"})
     packages = ("numpy",)
 
     def __init__(self, command: Command) -> None:

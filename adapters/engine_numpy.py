@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lossconform.adapters.base import Answer, Call, Engine, list_source, shown
+from lossconform.adapters.base import CALL, Answer, Call, Engine, list_source, shown
 from lossconform.reference.case import Array
 
 
@@ -29,7 +29,7 @@ class NumpyEngine(Engine):
         modules: the modules that the callables are in; a snippet imports them.
     """
 
-    modes = types.MappingProxyType({"call": "a Python call with NumPy arrays"})
+    modes = types.MappingProxyType({CALL: "a Python call with NumPy arrays"})
     packages = ("numpy",)
 
     def __init__(self, *modules: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import FlakyFailure, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from lossconform.adapters.base import EAGER, Framework
+from lossconform.adapters.base import UNCOMPILED, Framework
 from lossconform.checks.check import Question
 from lossconform.cut import equal_rows, smallest
 from lossconform.expectations import Expectation
@@ -153,27 +153,24 @@ def _first(
 
 
 def _accuracy(framework: Framework, findings: Findings) -> None:
-    """Go through the regimes with packed cases."""
+    """Go through the regimes with packed cases, so many times over that each has every form of the target."""
     question = findings.question
     contract, profile = question.function.contract, question.profile
     many = profile.every_mode or question.mode == next(iter(framework.engine.modes))
-    # In turns, as often as it takes: drawn, a form of the target may miss every regime.
+    places = [(form, regime) for form in contract.forms for regime in regimes(contract, form, many=many)]
     targets = cycle(contract.targets)
-    examples = max(profile.per_regime, len(contract.targets))
-    for form in contract.forms:
-        for regime in regimes(contract, form, many=many):
-            name = regime.id if len(contract.forms) == 1 else f"{regime.id}, {form}"
 
-            def body(seed: int, regime: Regime = regime, form: Form = form, name: str = name) -> None:
-                case = packed(question, regime, form, next(targets), seed)
-                seen = look(framework, question, case, accuracy=True)
-                if seen is None:
-                    return
-                findings.cell(name, seen)
-                if findings.note(seen) and _worse(seen, findings.failure):
-                    findings.failure = seen
+    def body(seed: int) -> None:
+        target_form = next(targets)
+        for form, regime in places:
+            seen = look(framework, question, packed(question, regime, form, target_form, seed), accuracy=True)
+            if seen is None:
+                continue
+            findings.cell(regime.id if len(contract.forms) == 1 else f"{regime.id}, {form}", seen)
+            if findings.note(seen) and _worse(seen, findings.failure):
+                findings.failure = seen
 
-            _each(SEEDS, examples, body, shrink=False)
+    _each(SEEDS, max(profile.per_regime, len(contract.targets)), body, shrink=False)
     if findings.failure is not None:
         findings.failure = _cut(framework, findings, findings.failure)
 
@@ -182,7 +179,7 @@ def packed(question: Question, regime: Regime, form: Form, target_form: TargetFo
     """Return a packed case of a regime, with an upstream gradient if the gradient is asked for."""
     contract = question.function.contract
     case = fill(regime, contract, form, target_form, question.dtype, question.profile, seed)
-    if question.check.gradient:
+    if question.gradient:
         case = cotangent(case, canonical(case, contract.policy()).value_shape, seed)
     return case
 
@@ -214,7 +211,7 @@ def _cut(framework: Framework, findings: Findings, failure: Look) -> Look:
     if large:
         equal_rows(failure.case, shows)
     else:
-        smallest(failure.case, shows, classes=question.mode == EAGER)
+        smallest(failure.case, shows, classes=question.mode in UNCOMPILED)
     return best
 
 

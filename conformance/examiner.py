@@ -70,7 +70,7 @@ class Examiner:
         function, case = question.function, self.framework.last.case
         if case is None or function.id in self._unseeded:
             return []
-        gradient = question.check.gradient
+        gradient = question.gradient
 
         def again() -> None:
             with suppress(Unsupported):

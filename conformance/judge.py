@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from lossconform.reference.case import Array, Case, Form, Loss, Reduction
 from lossconform.reference.condition import conditions
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Format, format_of
-from lossconform.reference.grades import USUAL, Condition, Grade, allowed, grade
+from lossconform.reference.grades import USUAL, Condition, Grade, Tolerances
 from lossconform.reference.policy import Policy
 from lossconform.reference.repeats import folded
 
@@ -100,8 +101,8 @@ class Oracle:
         cls, case: Case, policy: Policy, *, gradient: bool, accumulator: str = USUAL, any_order: bool = True
     ) -> Oracle:
         """Ask the reference, or remember what it said of the same case."""
-        found = _remembered(case, policy, gradient) if case.prediction.size <= LARGE else _asked(case, policy, gradient)
-        return replace(found, case=case, accumulator=accumulator, any_order=any_order)
+        ask = _remembered if case.prediction.size <= LARGE else _asked
+        return ask(case, policy, gradient, accumulator, any_order)
 
     def judge(self, answer: Answer | Refusal, worst: Grade, *, value: bool = True, strict: bool = False) -> Judgement:
         """Judge an answer: its shape, dtype, value and, where it has one, its gradient.
@@ -118,15 +119,12 @@ class Oracle:
             return Judgement(ok=False, problem=f"refused with {answer.kind}: {answer.message}")
         if self.refuses:
             return Judgement(ok=False, problem=f"accepted in silence; value {_short(answer.value)}")
-        assert self.value is not None  # noqa: S101 - not refused
-        assert self.value_condition is not None  # noqa: S101 - comes with the value
-        got, gradient = answer.gradient, self.gradient
-        if value or got is None or gradient is None:
-            first = self._part("value", answer.value, self.value, self.value_condition, worst, strict)
-            if not first.ok or got is None or gradient is None:
+        got = answer.gradient
+        if value or got is None or self.gradient is None:
+            first = self._part("value", answer.value, worst, strict)
+            if not first.ok or got is None or self.gradient is None:
                 return first
-        assert self.gradient_condition is not None  # noqa: S101 - comes with the gradient
-        return self._part("gradient", got, gradient, self.gradient_condition, worst, strict)
+        return self._part("gradient", got, worst, strict)
 
     def answer(self) -> Answer | Refusal:
         """Return what a correctly rounding loss function would answer."""
@@ -139,11 +137,22 @@ class Oracle:
         gradient = self.gradient.rounded(self.case.format)[0].astype(dtype)
         return Answer(value, np.concatenate([gradient] * self.times) if self.times > 1 else gradient)
 
-    def _part(
-        self, part: str, got: Array, exact: Enclosure, condition: Condition, worst: Grade, strict: bool
-    ) -> Judgement:
+    @cached_property
+    def _tolerances(self) -> dict[str, Tolerances]:
+        """What is allowed of each part."""
+        parts = {
+            "value": (self.value, self.value_condition),
+            "gradient": (self.gradient, self.gradient_condition),
+        }
+        return {
+            part: Tolerances(exact, condition, self.case.format, self.accumulator)
+            for part, (exact, condition) in parts.items()
+            if exact is not None and condition is not None
+        }
+
+    def _part(self, part: str, got: Array, worst: Grade, strict: bool) -> Judgement:
         fmt = self.case.format
-        shape = self.case.prediction.shape if part == "gradient" else exact.shape
+        shape = self.case.prediction.shape if part == "gradient" else self._tolerances[part].exact.shape
         if tuple(got.shape) != shape:
             return Judgement(ok=False, part=part, problem=f"{part} has shape {tuple(got.shape)}, not {shape}")
         # A value of another dtype is a question of its own; a gradient of another dtype is no gradient.
@@ -156,18 +165,17 @@ class Oracle:
             return Judgement(ok=True, part=part, grade=Grade.CORRECTLY_ROUNDED, ulp=0.0)
         numbers = got.astype(np.float64)
         rows = None
+        tolerances, any_order = self._tolerances[part], self.any_order
         if part == "gradient" and self.times > 1:
             rows = farthest_rows(numbers, self.times)
-            numbers, exact, condition = numbers[rows], *_of_rows(exact, condition, rows % len(exact.h))
-        accumulator, any_order = self.accumulator, self.any_order
-        grades = grade(numbers, exact, condition, fmt, accumulator=accumulator)
+            numbers, tolerances = numbers[rows], _of_rows(tolerances, rows % len(tolerances.exact.h))
+        grades = tolerances.grades(numbers)
         failing = grades > worst
         if any_order and failing.any():
-            failing = grade(numbers, exact, condition, fmt, accumulator=accumulator, any_order=True) > worst
-        distance = exact.ulps(numbers, fmt)
+            failing = tolerances.grades(numbers, any_order=True) > worst
+        distance = tolerances.exact.ulps(numbers, fmt)
         with np.errstate(over="ignore"):
-            bound = allowed(worst, exact, condition, fmt, accumulator=accumulator, any_order=any_order)
-            bound = bound / exact.spacing(fmt)
+            bound = tolerances.allowed(worst, any_order=any_order) / tolerances.spacing
         ok = not failing.any()
         verdict = Grade(int((grades if ok else grades[failing]).max()))
         # What is shown has the grade that is named, so that no passing entry hides the one that fails.
@@ -175,7 +183,7 @@ class Oracle:
         flat = int(np.argmax(away))
         index = tuple(int(k) for k in np.unravel_index(flat, numbers.shape))
         place = index if rows is None else (int(rows[index[0]]), *index[1:])
-        low, _ = exact.rounded(fmt)
+        low, _ = tolerances.rounded
         finite = np.abs(distance[np.isfinite(distance)])
         problem = ""
         if not ok:
@@ -202,20 +210,20 @@ class Oracle:
 REMEMBERED = 8192
 """How many oracles of few numbers are kept: of those of a target more than half are asked for again."""
 
-_kept: dict[tuple[bytes, Policy, bool], Oracle] = {}
+_kept: dict[tuple[bytes, Policy, bool, str, bool], Oracle] = {}
 
 
-def _remembered(case: Case, policy: Policy, gradient: bool) -> Oracle:
+def _remembered(case: Case, policy: Policy, gradient: bool, accumulator: str, any_order: bool) -> Oracle:
     """Return the oracle of a case: what loss functions, modes and checks have in common is computed once."""
-    key = (case.fingerprint, policy, gradient)
+    key = (case.fingerprint, policy, gradient, accumulator, any_order)
     if key not in _kept:
         if len(_kept) >= REMEMBERED:
             del _kept[next(iter(_kept))]
-        _kept[key] = _asked(case, policy, gradient)
+        _kept[key] = _asked(case, policy, gradient, accumulator, any_order)
     return _kept[key]
 
 
-def _asked(case: Case, policy: Policy, gradient: bool) -> Oracle:
+def _asked(case: Case, policy: Policy, gradient: bool, accumulator: str, any_order: bool) -> Oracle:
     """Ask the reference; of rows that are few rows over and over, only those few."""
     few, times = folded(case)
     try:
@@ -231,7 +239,7 @@ def _asked(case: Case, policy: Policy, gradient: bool) -> Oracle:
         exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
         parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
         value = replace(value, **parts)
-    return Oracle(case, policy, False, exactly, result.gradient, value, slope, times)
+    return Oracle(case, policy, False, exactly, result.gradient, value, slope, times, accumulator, any_order)
 
 
 def farthest_rows(numbers: Array, times: int) -> Array:
@@ -247,10 +255,12 @@ def farthest_rows(numbers: Array, times: int) -> Array:
     return np.unique(rows)
 
 
-def _of_rows(exact: Enclosure, condition: Condition, rows: Array) -> tuple[Enclosure, Condition]:
-    """Return some rows of an exact answer and its condition."""
+def _of_rows(tolerances: Tolerances, rows: Array) -> Tolerances:
+    """Return what is allowed of some rows."""
+    exact, condition = tolerances.exact, tolerances.condition
     parts = {name: getattr(condition, name)[rows] for name in ("base", "shift", "terms", "batch", "floor")}
-    return Enclosure(exact.h[rows], exact.lo[rows], exact.hi[rows]), replace(condition, **parts)
+    some = Enclosure(exact.h[rows], exact.lo[rows], exact.hi[rows])
+    return Tolerances(some, replace(condition, **parts), tolerances.fmt, tolerances.accumulator)
 
 
 def wrong_dtype(got: Array, fmt: Format, *, any_float: bool) -> str:

@@ -38,9 +38,11 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     """Put a case to the question's loss function and judge the answer; None if it cannot be put."""
     check, function = question.check, question.function
     try:
-        answer = framework.ask(function, case, mode=question.mode, gradient=check.gradient)
+        answer = framework.ask(function, case, mode=question.mode, gradient=question.gradient)
     except Unsupported:
         return None
+    if isinstance(answer, Answer) and not check.gradient:
+        answer = Answer(answer.value)
     worst = bar(case, function.contract) if accuracy else LENIENT
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)

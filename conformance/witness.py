@@ -52,7 +52,7 @@ def witness(framework: Framework, question: Question, seen: Look, *, refused: bo
         wanted=hex_of(judgement.wanted),
         ulp=judgement.distance,
         allowed=allowed,
-        snippet=framework.snippet(seen.function, case, mode=question.mode, gradient=question.check.gradient)
+        snippet=framework.snippet(seen.function, case, mode=question.mode, gradient=question.gradient)
         + _afterwards(seen)
         + _comparison(judgement.part, exact),
     )
@@ -67,7 +67,7 @@ def unanswered(framework: Framework, question: Question, case: Case, message: st
         case=case_to_json(case),
         answer=message,
         expected=_shown(exact, gradient=check.gradient),
-        snippet=framework.snippet(question.function, case, mode=question.mode, gradient=check.gradient)
+        snippet=framework.snippet(question.function, case, mode=question.mode, gradient=question.gradient)
         + _comparison(part, exact),
     )
 

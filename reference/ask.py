@@ -89,8 +89,8 @@ def policies(
         value: the answer's value.
         gradient: its gradient.
         policy: the other policies; the default ones if None.
-        accumulator: see `grades.allowed`.
-        any_order: see `grades.allowed`.
+        accumulator: see `grades.Tolerances`.
+        any_order: see `grades.Tolerances`.
 
     Raises:
         ValueError: as `tiers.evaluate`; for an unknown policy.

@@ -63,8 +63,8 @@ class Grading:
         worst: the bar; None for the grade itself.
         value: the answer's value, in the shape that the reduction gives; not asked about if None.
         gradient: its gradient, in the prediction's shape; not asked about if None.
-        accumulator: see `grades.allowed`.
-        any_order: see `grades.allowed`.
+        accumulator: see `grades.Tolerances`.
+        any_order: see `grades.Tolerances`.
     """
 
     worst: Grade | None = None

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import FORMATS, Float64, Format
@@ -53,6 +55,10 @@ LABELS = {
     Grade.INACCURATE: "inaccurate",
     Grade.BROKEN: "broken",
 }
+
+
+SPACINGS = {Grade.CORRECTLY_ROUNDED: 0.5, Grade.FAITHFUL: 1.0, Grade.ACCURATE: 4.0}
+"""The grades that allow so many spacings of the format, whatever the condition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +103,84 @@ def accumulator_roundoff(fmt: Format, accumulator: str = USUAL) -> float:
     return min(fmt.unit_roundoff, widest.unit_roundoff)
 
 
+class Tolerances:
+    """The errors that the grades allow at an exact answer: computed once, and asked about many answers.
+
+    Args:
+        exact: the exact answer.
+        condition: its condition.
+        fmt: the format of the answers.
+        accumulator: with what precision sums are accumulated, from `ACCUMULATORS`.
+    """
+
+    def __init__(self, exact: Enclosure, condition: Condition, fmt: Format, accumulator: str = USUAL) -> None:
+        self.exact, self.condition, self.fmt, self.accumulator = exact, condition, fmt, accumulator
+        self._allowed: dict[tuple[Grade, bool], Float64] = {}
+
+    @cached_property
+    def rounded(self) -> tuple[Float64, Float64]:
+        """The bounds of the exact answer, rounded to nearest."""
+        return self.exact.rounded(self.fmt)
+
+    @cached_property
+    def spacing(self) -> Float64:
+        """The spacing of the format at the exact answer."""
+        return self.exact.spacing(self.fmt)
+
+    def allowed(self, grade: Grade, *, any_order: bool = False) -> Float64:
+        """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
+
+        Args:
+            grade: CORRECTLY_ROUNDED to SEQUENTIAL.
+            any_order: whether a sum may be made one by one whatever the grade, with n - 1 roundings for 2 sqrt(n).
+        """
+        key = grade, any_order
+        if key not in self._allowed:
+            self._allowed[key] = self._bound(grade, any_order)
+        return self._allowed[key]
+
+    def _bound(self, grade: Grade, any_order: bool) -> Float64:
+        spacing = self.spacing
+        if grade in SPACINGS:
+            return SPACINGS[grade] * spacing
+        u = self.fmt.unit_roundoff
+        u_acc = accumulator_roundoff(self.fmt, self.accumulator)
+        n, rows = self.condition.n, self.condition.rows
+        inner, outer = 2 * np.sqrt(n), 2 * np.sqrt(rows) + 1
+        if any_order or grade is Grade.SEQUENTIAL:
+            inner, outer = max(float(n - 1), inner), max(float(rows), outer)
+        condition = self.condition
+        bound = FACTOR * u * condition.base + inner * u_acc * condition.terms + outer * u_acc * condition.batch
+        if grade >= Grade.BACKWARD_STABLE:
+            bound = bound + FACTOR * u * condition.shift
+        result: Float64 = bound + condition.floor + spacing / 2
+        return result
+
+    def grades(self, answer: Float64, *, any_order: bool = False) -> NDArray[np.int64]:
+        """Return the grade of each entry of an answer given as float64; `any_order` as `allowed` has it.
+
+        An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
+        exact one rounds to the largest number is not broken; in float64, where that is no number, it is. NaN for NaN
+        and an infinity for itself are correctly rounded.
+        """
+        low, high = self.rounded
+        exact = self.exact
+        right = (answer == low) | (answer == high) | (np.isnan(answer) & np.isnan(exact.h))
+        result = np.where(right, int(Grade.CORRECTLY_ROUNDED), int(Grade.INACCURATE))
+        if right.all():
+            return result
+        result[~right & (~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low))] = Grade.BROKEN
+        error = exact.error(_finite(answer, exact, self.fmt))
+        left = ~right & np.isfinite(error)
+        for candidate in (Grade.FAITHFUL, Grade.ACCURATE, Grade.SHIFT_STABLE, Grade.BACKWARD_STABLE, Grade.SEQUENTIAL):
+            within = left & (error <= self.allowed(candidate, any_order=any_order))
+            result[within] = candidate
+            left &= ~within
+            if not left.any():
+                break
+        return result
+
+
 def allowed(
     grade: Grade,
     exact: Enclosure,
@@ -106,34 +190,8 @@ def allowed(
     accumulator: str = USUAL,
     any_order: bool = False,
 ) -> Float64:
-    """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
-
-    Args:
-        grade: CORRECTLY_ROUNDED to SEQUENTIAL.
-        exact: the exact answer.
-        condition: its condition.
-        fmt: the format of the answer.
-        accumulator: with what precision sums are accumulated, from `ACCUMULATORS`.
-        any_order: whether a sum may be made one by one whatever the grade, with n - 1 roundings for 2 sqrt(n).
-    """
-    spacing = exact.spacing(fmt)
-    if grade is Grade.CORRECTLY_ROUNDED:
-        return spacing / 2
-    if grade is Grade.FAITHFUL:
-        return spacing
-    if grade is Grade.ACCURATE:
-        return 4 * spacing
-    u = fmt.unit_roundoff
-    u_acc = accumulator_roundoff(fmt, accumulator)
-    n, rows = condition.n, condition.rows
-    inner, outer = 2 * np.sqrt(n), 2 * np.sqrt(rows) + 1
-    if any_order or grade is Grade.SEQUENTIAL:
-        inner, outer = max(float(n - 1), inner), max(float(rows), outer)
-    bound = FACTOR * u * condition.base + inner * u_acc * condition.terms + outer * u_acc * condition.batch
-    if grade >= Grade.BACKWARD_STABLE:
-        bound = bound + FACTOR * u * condition.shift
-    result: Float64 = bound + condition.floor + spacing / 2
-    return result
+    """Return the largest absolute error that leaves an answer its grade; see `Tolerances`, where more are asked."""
+    return Tolerances(exact, condition, fmt, accumulator).allowed(grade, any_order=any_order)
 
 
 def grade(
@@ -144,22 +202,9 @@ def grade(
     *,
     accumulator: str = USUAL,
     any_order: bool = False,
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Return the grade of each entry of an answer given as float64.
-
-    An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
-    exact one rounds to the largest number is not broken; in float64, where that is no number, it is. NaN for NaN and
-    an infinity for itself are correctly rounded. With `any_order` the grades are those that `allowed` has with it.
-    """
-    low, high = exact.rounded(fmt)
-    right = (answer == low) | (answer == high) | (np.isnan(answer) & np.isnan(exact.h))
-    error = exact.error(_finite(answer, exact, fmt))
-    unbounded = ~np.isfinite(answer) | ~np.isfinite(exact.h) | np.isinf(low)
-    result = np.where(unbounded, int(Grade.BROKEN), int(Grade.INACCURATE))
-    for candidate in (Grade.SEQUENTIAL, Grade.BACKWARD_STABLE, Grade.SHIFT_STABLE, Grade.ACCURATE, Grade.FAITHFUL):
-        bound = allowed(candidate, exact, condition, fmt, accumulator=accumulator, any_order=any_order)
-        result = np.where(np.isfinite(error) & (error <= bound), int(candidate), result)
-    return np.where(right, int(Grade.CORRECTLY_ROUNDED), result)
+) -> NDArray[np.int64]:
+    """Return the grade of each entry of an answer given as float64; see `Tolerances`, where more are asked."""
+    return Tolerances(exact, condition, fmt, accumulator).grades(answer, any_order=any_order)
 
 
 def _finite(answer: Float64, exact: Enclosure, fmt: Format) -> Float64:

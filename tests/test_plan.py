@@ -35,6 +35,21 @@ def test_full_asks_meaning_in_every_dtype_and_mode(check):
         assert asked == {(dtype, mode) for dtype in DTYPES for mode in ("eager", "jit")}
 
 
+@pytest.mark.parametrize(("profile", "together"), [("quick", True), ("smoke", True), ("full", False)])
+def test_a_compiled_value_is_judged_from_the_program_of_its_gradient_but_in_full(profile, together):
+    asked = [q for q in questions(describe("jax"), PROFILES[profile]) if q.check.id == "value"]
+    assert {q.gradient for q in asked if q.mode == "jit"} == {together}
+    assert not any(q.gradient for q in asked if q.mode == "eager")
+
+
+def test_a_value_that_is_not_compiled_is_asked_for_alone():
+    from lossconform.adapters.miniatures import unusual
+
+    asked = questions(unusual.framework(), PROFILES["quick"])
+    assert {q.gradient for q in asked if q.check.id == "value"} == {False}
+    assert {q.gradient for q in asked if q.check.id == "gradient"} == {True}
+
+
 def test_a_loss_of_numpy_has_one_mode():
     from lossconform.adapters.miniatures import unusual
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis.strategies import SearchStrategy
 
-from lossconform.adapters.base import LossFunction
+from lossconform.adapters.base import UNCOMPILED, LossFunction
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
 from lossconform.reference.case import Case
@@ -70,3 +70,9 @@ class Question:
     def id(self) -> str:
         """The name people see."""
         return f"{self.check.id}-{self.function.id}-{self.dtype}-{self.mode}"
+
+    @property
+    def gradient(self) -> bool:
+        """Whether the gradient is asked for: judged, or computed by the program whose value is judged."""
+        together = self.check.cases is None and self.mode not in UNCOMPILED and not self.profile.every_mode
+        return self.check.gradient or together

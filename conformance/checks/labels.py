@@ -10,7 +10,7 @@ from lossconform.adapters.contract import Contract
 from lossconform.checks.check import Check
 from lossconform.reference.case import Array, Case, Reduction, TargetForm
 from lossconform.reference.formats import FORMATS
-from lossconform.strategies.cases import cases, widened
+from lossconform.strategies.cases import cases, sampled, widened
 
 IGNORED = -100
 """The label that most ignore."""
@@ -51,8 +51,8 @@ def _rounded(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 def _of_dtype(draw: DrawFn, contract: Contract, dtype: str, name: str) -> Case:
     """Draw labels of a dtype, the largest that it holds among them."""
     top = min(int(np.iinfo(name).max), CLASSES - 1)
-    first = draw(st.sampled_from([label for label in (top, 128, 100, 2) if label <= top]))
-    return widened(draw(_pair(contract, dtype)), CLASSES, _labels(name, first, draw(st.sampled_from([0, 1, top]))))
+    first = draw(sampled(*(label for label in (top, 128, 100, 2) if label <= top)))
+    return widened(draw(_pair(contract, dtype)), CLASSES, _labels(name, first, draw(sampled(0, 1, top))))
 
 
 @st.composite

@@ -11,7 +11,7 @@ from lossconform.checks.check import Check
 from lossconform.checks.labels import aliased
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
-from lossconform.strategies.cases import IGNORED, array, cases, class_axes, three_axes
+from lossconform.strategies.cases import AXES, IGNORED, SEVERAL, array, cases, class_axes, sampled, three_axes
 from lossconform.strategies.rows import many_rows
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
@@ -46,7 +46,7 @@ def _flipped(case: Case) -> Case:
 def _either_form(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw the same kind of numbers for logits and for probabilities: only from_logits tells them apart."""
     case = draw(cases(contract, dtype, forms=(Form.PROBABILITIES,)))
-    return case.replace(form=draw(st.sampled_from([Form.LOGITS, Form.PROBABILITIES])))
+    return case.replace(form=draw(sampled(Form.LOGITS, Form.PROBABILITIES)))
 
 
 def _ignored(contract: Contract, dtype: str, index: int) -> SearchStrategy[Case]:
@@ -55,7 +55,7 @@ def _ignored(contract: Contract, dtype: str, index: int) -> SearchStrategy[Case]
         dtype,
         options=("ignore_index",),
         targets=(TargetForm.INDEX,),
-        shapes=((3, 4),),  # so that more than one row is ignored, and not all
+        shapes=(SEVERAL,),  # so that more than one row is ignored, and not all
         ignored=(index,),
     ).filter(lambda case: not _all_ignored(case))
 
@@ -67,15 +67,15 @@ def _ignores(case: Case) -> bool:
 @st.composite
 def _three_axes(draw: DrawFn, contract: Contract, dtype: str, axis: int) -> Case:
     """Draw a case of three axes with its class axis where it is told."""
-    return three_axes(draw(cases(contract, dtype, shapes=((4, 3),))), axis)
+    return three_axes(draw(cases(contract, dtype, shapes=(AXES,))), axis)
 
 
 @st.composite
 def _reductions(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw a case with an upstream gradient: what follows a loss scales it, a reduced one too."""
-    case = draw(cases(contract, dtype, shapes=((2, 3), (3, 4))))
+    case = draw(cases(contract, dtype, shapes=((2, 3), SEVERAL)))
     shape = canonical(case, contract.policy()).value_shape
-    return case.replace(cotangent=array(draw, st.sampled_from([1.0, 2.0, -1.0, 0.5]), shape, dtype))
+    return case.replace(cotangent=array(draw, sampled(1.0, 2.0, -1.0, 0.5), shape, dtype))
 
 
 @st.composite
@@ -89,7 +89,7 @@ def _together(draw: DrawFn, contract: Contract, dtype: str, axis: int | None) ->
             targets=(TargetForm.INDEX,) if "ignore_index" in options else None,
             reductions=_sums(contract),
             options=options,
-            shapes=((4, 3),),
+            shapes=(SEVERAL if axis is None else AXES,),
         )
     )
     # Weights that are drawn are mostly 1, which hides whose they are.

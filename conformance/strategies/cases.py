@@ -7,7 +7,9 @@ from a short list, because compiled modes pay for each new one.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,24 +21,43 @@ from lossconform.reference.case import BINARY, FUNCTIONS, Array, Case, Form, Los
 from lossconform.reference.formats import dtype_of
 
 SHAPES = ((1, 2), (2, 3))
+SEVERAL = (5, 3)
+"""The shape where it takes more rows: an odd number, so that none is left out where rows go in blocks of two."""
+AXES = (4, 3)
+"""The shape that becomes three axes."""
+
 IGNORED = (-100, 1)
 SMOOTHING = (0.25, 0.5)
 GAMMAS = (2.0, 0.5)
 ALPHAS = (0.25, 0.875)
 
 
+@lru_cache
 def eighths(low: int, high: int) -> SearchStrategy[float]:
     """Multiples of 1/8, simplest first."""
     return st.integers(8 * low, 8 * high).map(lambda k: k / 8)
 
 
+SIXTEENTHS = st.integers(1, 15).map(lambda k: k / 16)
+"""Probabilities strictly between 0 and 1, exact in every dtype, simplest first."""
+
+
+@lru_cache(typed=True)
+def sampled(*values: Any) -> SearchStrategy[Any]:
+    """One of some values, simplest first. Making a strategy takes longer than drawing from one that is kept."""
+    return st.sampled_from(values)
+
+
+@lru_cache(maxsize=512)
+def _lists(elements: SearchStrategy[Any], size: int) -> SearchStrategy[list[Any]]:
+    return st.lists(elements, min_size=size, max_size=size)
+
+
 def array(draw: DrawFn, elements: SearchStrategy[Any], shape: Sequence[int], dtype: str | type) -> Array:
     """Draw an array element by element."""
-    size = int(np.prod(shape))
-    values = draw(st.lists(elements, min_size=size, max_size=size))
-    return (
-        np.array(values, dtype=np.float64).reshape(shape).astype(dtype_of(dtype) if isinstance(dtype, str) else dtype)
-    )
+    values = draw(_lists(elements, math.prod(shape)))
+    kind = dtype_of(dtype) if isinstance(dtype, str) else dtype
+    return np.array(values, dtype=np.float64).reshape(shape).astype(kind)
 
 
 def rows_of_probabilities(draw: DrawFn, shape: tuple[int, int], dtype: str, *, least: int = 0) -> Array:
@@ -44,7 +65,7 @@ def rows_of_probabilities(draw: DrawFn, shape: tuple[int, int], dtype: str, *, l
     n, c = shape
     result = np.full((n, c), float(least))
     for i in range(n):
-        for j in draw(st.lists(st.integers(0, c - 1), min_size=4, max_size=4)):
+        for j in draw(_lists(st.integers(0, c - 1), 4)):
             result[i, j] += (64 - least * c) / 4
     return (result / 64).astype(dtype_of(dtype))
 
@@ -56,7 +77,7 @@ def prediction(draw: DrawFn, contract: Contract, form: Form, shape: tuple[int, i
     if form is Form.LOG_PROBABILITIES:
         return array(draw, eighths(-8, 0), shape, dtype)
     if contract.loss in BINARY:
-        return array(draw, st.integers(1, 15).map(lambda k: k / 16), shape, dtype)
+        return array(draw, SIXTEENTHS, shape, dtype)
     return rows_of_probabilities(draw, shape, dtype, least=2)
 
 
@@ -68,7 +89,7 @@ def target(draw: DrawFn, form: TargetForm, shape: tuple[int, int], dtype: str) -
     if form is TargetForm.ONE_HOT:
         return np.eye(c)[array(draw, st.integers(0, c - 1), (n,), np.int64)].astype(dtype_of(dtype))
     if form is TargetForm.BINARY:
-        return array(draw, st.sampled_from([0.0, 1.0, 0.5, 0.25]), shape, dtype)
+        return array(draw, sampled(0.0, 1.0, 0.5, 0.25), shape, dtype)
     if form is TargetForm.LOG_DISTRIBUTION:
         return array(draw, eighths(-4, 0), shape, dtype)
     return rows_of_probabilities(draw, shape, dtype)
@@ -76,7 +97,7 @@ def target(draw: DrawFn, form: TargetForm, shape: tuple[int, int], dtype: str) -
 
 def _weights(draw: DrawFn, shape: Sequence[int], dtype: str) -> Array:
     # The first and simplest is not 1, which would weigh nothing.
-    return array(draw, st.sampled_from([2.0, 1.0, 0.5, 0.25, 3.0]), shape, dtype)
+    return array(draw, sampled(2.0, 1.0, 0.5, 0.25, 3.0), shape, dtype)
 
 
 Option = Callable[[DrawFn, Case], Case]
@@ -85,7 +106,7 @@ Option = Callable[[DrawFn, Case], Case]
 def _ignore_index(draw: DrawFn, case: Case, ignored: Sequence[int] = IGNORED) -> Case:
     """Ignore some rows: by a label that is no class, or by one that is."""
     assert case.target is not None  # noqa: S101 - index targets only
-    index = draw(st.sampled_from([i for i in ignored if i < case.classes]))
+    index = draw(sampled(*(i for i in ignored if i < case.classes)))
     mask = array(draw, st.booleans(), case.target.shape, np.bool_)
     return case.replace(ignore_index=index, target=np.where(mask, index, case.target))
 
@@ -94,10 +115,10 @@ OPTIONS: dict[str, Option] = {
     "class_weight": lambda draw, case: case.replace(class_weight=_weights(draw, (case.classes,), case.dtype)),
     "pos_weight": lambda draw, case: case.replace(pos_weight=_weights(draw, (case.classes,), case.dtype)),
     "sample_weight": lambda draw, case: case.replace(sample_weight=_weights(draw, case.batch_shape, case.dtype)),
-    "label_smoothing": lambda draw, case: case.replace(label_smoothing=draw(st.sampled_from(SMOOTHING))),
+    "label_smoothing": lambda draw, case: case.replace(label_smoothing=draw(sampled(*SMOOTHING))),
     "ignore_index": _ignore_index,
-    "gamma": lambda draw, case: case.replace(gamma=draw(st.sampled_from(GAMMAS))),
-    "alpha": lambda draw, case: case.replace(alpha=draw(st.sampled_from(ALPHAS))),
+    "gamma": lambda draw, case: case.replace(gamma=draw(sampled(*GAMMAS))),
+    "alpha": lambda draw, case: case.replace(alpha=draw(sampled(*ALPHAS))),
     "where": lambda draw, case: where(draw, case),
 }
 """How each option is added to a case."""
@@ -145,16 +166,16 @@ def cases(
         shapes: to draw from.
         ignored: what to draw `ignore_index` from.
     """
-    shape = draw(st.sampled_from(list(shapes)))
-    form = draw(st.sampled_from(list(forms or contract.forms)))
-    target_form = draw(st.sampled_from(list(targets or contract.targets)))
+    shape = draw(sampled(*shapes))
+    form = draw(sampled(*(forms or contract.forms)))
+    target_form = draw(sampled(*(targets or contract.targets)))
     case = Case(
         loss=contract.loss,
         prediction=prediction(draw, contract, form, shape, dtype),
         form=form,
         target=None if contract.loss in FUNCTIONS else target(draw, target_form, shape, dtype),
         target_form=target_form,
-        reduction=draw(st.sampled_from(list(reductions or contract.reductions))),
+        reduction=draw(sampled(*(reductions or contract.reductions))),
     )
     if contract.loss is Loss.FOCAL and "gamma" in contract.options and "gamma" not in options:
         # Without it, it is another loss.
@@ -183,7 +204,7 @@ def widened(case: Case, classes: int, target: Array) -> Case:
 
 
 def three_axes(case: Case, axis: int) -> Case:
-    """Return a case of shape (4, C) as one of three axes: that of the classes, and two of length 2."""
+    """Return a case of shape `AXES` as one of three axes: that of the classes, and two of length 2."""
     batch = (2, 2)
 
     def put(values: Array) -> Array:

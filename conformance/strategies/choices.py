@@ -9,7 +9,7 @@ from hypothesis.strategies import DrawFn
 from lossconform.adapters.contract import Contract
 from lossconform.reference.case import BINARY, Array, Case, Form, Reduction, TargetForm
 from lossconform.reference.formats import dtype_of
-from lossconform.strategies.cases import array, cases
+from lossconform.strategies.cases import SEVERAL, array, cases, sampled
 
 MEANS = frozenset({Reduction.MEAN, Reduction.WEIGHTED_MEAN})
 INDEX = (TargetForm.INDEX,)
@@ -32,7 +32,7 @@ def denominators(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     options = [n for n in names if draw(st.booleans())]
     targets = INDEX if "ignore_index" in options else contract.targets
     case = draw(
-        cases(contract, dtype, options=options, targets=targets, reductions=[Reduction.MEAN], shapes=((2, 3), (3, 4)))
+        cases(contract, dtype, options=options, targets=targets, reductions=[Reduction.MEAN], shapes=((2, 3), SEVERAL))
     )
     if case.target is not None and case.ignore_index is not None and (case.target == case.ignore_index).all():
         kept = case.target.copy()
@@ -60,9 +60,9 @@ def no_rows(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 def bad_ignored_rows(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw ignored rows that hold NaN or an infinity."""
     forms = [f for f in contract.forms if f is not Form.PROBABILITIES] or contract.forms
-    case = draw(cases(contract, dtype, forms=forms, targets=INDEX, shapes=((2, 3), (3, 4))))
+    case = draw(cases(contract, dtype, forms=forms, targets=INDEX, shapes=((2, 3), SEVERAL)))
     assert case.target is not None  # noqa: S101
-    bad = draw(st.sampled_from([NAN, INF, -INF]))
+    bad = draw(sampled(NAN, INF, -INF))
     target = case.target.copy()
     target[0] = -100
     ignored = np.zeros(case.prediction.shape, bool)
@@ -84,7 +84,7 @@ def odd_label(draw: DrawFn, contract: Contract, dtype: str, label: int, classes:
 def unnormalised(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw soft labels whose rows do not sum to 1."""
     case = draw(cases(contract, dtype, forms=[Form.LOGITS], targets=[TargetForm.DISTRIBUTION]))
-    target = array(draw, st.sampled_from([0.5, 0.0, 1.0, 2.0]), case.prediction.shape, dtype)
+    target = array(draw, sampled(0.5, 0.0, 1.0, 2.0), case.prediction.shape, dtype)
     target[..., 0] = 2.0
     return case.replace(target=target)
 
@@ -121,7 +121,7 @@ def probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> C
     """Draw probabilities of 0, 1 and between, 0 and 1 where it hurts too."""
     case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES], shapes=((2, 3),)))
     if contract.loss in BINARY:
-        ends = array(draw, st.sampled_from([0.0, 1.0, 0.5]), case.prediction.shape, dtype)
+        ends = array(draw, sampled(0.0, 1.0, 0.5), case.prediction.shape, dtype)
         return case.replace(prediction=ends)
     n, c = case.prediction.shape
     ends = np.full((n, c), 0.0)
@@ -134,7 +134,7 @@ def probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> C
 def probabilities_of_any_sum(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw rows of probabilities that do not sum to 1."""
     case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES]))
-    odd = array(draw, st.sampled_from([0.25, 0.5, 0.125, 0.75]), case.prediction.shape, dtype)
+    odd = array(draw, sampled(0.25, 0.5, 0.125, 0.75), case.prediction.shape, dtype)
     return case.replace(prediction=odd)
 
 
@@ -174,6 +174,6 @@ def wrong_probabilities(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 def fractional(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw targets between 0 and 1 of a focal loss, away from a half, where its readings agree at logit 0."""
     case = draw(cases(contract, dtype, forms=[Form.LOGITS] if Form.LOGITS in contract.forms else contract.forms))
-    target = array(draw, st.sampled_from([0.25, 0.75, 0.5]), case.prediction.shape, dtype)
+    target = array(draw, sampled(0.25, 0.75, 0.5), case.prediction.shape, dtype)
     target[0, 0] = 0.25
     return case.replace(target=target)
