@@ -8,7 +8,7 @@ probability they follow from dz = dp / (p q). Bounds: docs/numerics-tiers.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from lossconform.reference.case import Form
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.float_arithmetic import Arithmetic, clipped
 from lossconform.reference.float_losses import Probability, reduced
-from lossconform.reference.formats import Float64
 from lossconform.reference.running import Running
 
 N = TypeVar("N", bound=Running)
@@ -36,21 +35,25 @@ class Element(Generic[N]):
 
     Attributes:
         at: p, q = 1 - p and their negative logarithms.
+        z: the logit.
         a: the weight of the positive term.
         b: the weight of the negative term.
         t: the target.
         rest: 1 - t.
         mixed: which elements have one factor for both terms.
         gamma: the exponent.
+        rule: what that factor is made of, of `focal_target`.
     """
 
     at: Probability[N]
+    z: N
     a: N
     b: N
     t: N
     rest: N
     mixed: Mask
     gamma: N
+    rule: str
 
     def derivatives(self, order: int) -> list[N]:
         """Return the loss and its derivatives up to an order."""
@@ -76,23 +79,47 @@ class Element(Generic[N]):
         return found
 
     def _mixture(self, order: int) -> list[N]:
-        """Return those of (a + b) m^gamma c, m = t q + (1 - t) p and c = -t log p - (1 - t) log q."""
-        at, t, rest, g = self.at, self.t, self.rest, self.gamma
-        c, m = t * at.log_p + rest * at.log_q, t * at.q + rest * at.p
-        weight = (self.a + self.b) * (g * m.log()).exp()
+        """Return those of (a + b) m^gamma c, c = -t log p - (1 - t) log q."""
+        at, g = self.at, self.gamma
+        c, slope = self.t * at.log_p + self.rest * at.log_q, at.p * self.rest - at.q * self.t
+        log_m, *pulls = READINGS[self.rule](self, c, slope)[: order + 1]
+        weight = (self.a + self.b) * (g * log_m).exp()
         found = [weight * c]
         if order >= SLOPE:
-            bend = at.p * at.q
-            slope, pull = at.p * rest - at.q * t, ((rest - t) * bend).over(m)
+            pull = pulls[0]
             found.append(weight * (g * pull * c + slope))
-            if order >= BEND:
-                own = pull * (at.q - at.p) - pull * pull
-                found.append(weight * (bend + g * (own * c + pull * (slope + slope + g * pull * c))))
+        if order >= BEND:
+            found.append(weight * (at.p * at.q + g * (pulls[1] * c + pull * (slope + slope + g * pull * c))))
         return found
 
+    def arithmetic(self, c: N, slope: N) -> list[N]:  # noqa: ARG002 - as others are called
+        """Return log m and its derivatives for m = t q + (1 - t) p."""
+        at, t, rest = self.at, self.t, self.rest
+        m = t * at.q + rest * at.p
+        pull = ((rest - t) * at.p * at.q).over(m)
+        return [m.log(), pull, pull * (at.q - at.p) - pull * pull]
 
-def _one(tier: Arithmetic[N]) -> N:
-    return tier.number.exact(np.ones((1, 1)))
+    def geometric(self, c: N, slope: N) -> list[N]:
+        """Return log m and its derivatives for m = 1 - exp(-c)."""
+        e = (-c).exp()
+        m = type(c).exact(np.ones((1, 1))) - e
+        pull = (e * slope).over(m)
+        return [m.log(), pull, (e * (self.at.p * self.at.q - slope * slope)).over(m) - pull * pull]
+
+    def of_logit(self, c: N, slope: N) -> list[N]:  # noqa: ARG002 - as others are called
+        """Return log m and its derivatives for m = sigmoid(-(2t - 1) z)."""
+        lean = self.t - self.rest
+        own = at_logits(lean * self.z)
+        pull = -(lean * own.p)
+        return [-own.log_q, pull, pull * lean * own.q]
+
+
+READINGS: dict[str, Any] = {
+    "arithmetic": Element.arithmetic,
+    "geometric": Element.geometric,
+    "logit": Element.of_logit,
+}
+"""What the policy `focal_target` says of m = 1 - p_t."""
 
 
 def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Element[N], Mask]:
@@ -105,7 +132,8 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     mixed = (a.h != 0) & (b.h != 0) & (policy.focal_target != "terms")
     if case.form is Form.LOGITS:
         covered = np.isfinite(problem.x).all(axis=1)
-        at = _of_logits(tier, np.where(np.isfinite(problem.x), problem.x, 0.0))
+        z = tier.number.exact(np.where(np.isfinite(problem.x), problem.x, 0.0))
+        at = at_logits(z)
     else:
         p, inside = clipped(problem)
         usable = inside & (p >= LOW) & (p < 1)  # false for NaN
@@ -115,24 +143,25 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
         covered = np.logical_and((usable | still).all(axis=1), not policy.probability_range.endswith("log_clamped"))
         none = np.zeros(p.shape, bool)
         at = Probability.of(tier, np.where(usable, p, 0.5), none, none)
-    if policy.focal_target in ("geometric", "logit"):
-        covered &= ~mixed.any(axis=1)
+        z = at.log_q - at.log_p
     t = tier.smoothed(problem, slice(None))
     if case.alpha is not None:
         covered = np.logical_and(covered, sane_rows(np.array([[case.alpha, 1 - case.alpha]]))[0])
         a = a * tier.number.exact(np.full((1, 1), case.alpha))
         b = b * tier.number.difference(np.ones((1, 1)), np.full((1, 1), case.alpha))
     gamma = tier.number.exact(np.full((1, 1), case.gamma))
-    return Element(at, a, b, t, _one(tier) - t, mixed, gamma), covered & sane_rows(problem.cotangent)
+    one = tier.number.exact(np.ones((1, 1)))
+    return Element(at, z, a, b, t, one - t, mixed, gamma, policy.focal_target), covered & sane_rows(problem.cotangent)
 
 
-def _of_logits(tier: Arithmetic[N], z: Float64) -> Probability[N]:
-    """Return p = sigmoid(z): -log p is max(-z, 0) + log1p(E), E = exp(-abs z)."""
-    e, one, positive = tier.number.exact(-np.abs(z)).exp(), _one(tier), z > 0
+def at_logits(z: N) -> Probability[N]:
+    """Return p = sigmoid(z): -log p is max(-z, 0) + log1p(E), E = exp(-abs z), whichever sign z is taken to have."""
+    one, positive = type(z).exact(np.ones((1, 1))), z.h > 0
+    e = (-z).or_else(positive, z).exp()
     tail, whole = e.log1p(), one + e
     large, small = one.over(whole), e.over(whole)
-    log_p, log_q = (tier.number.exact(np.maximum(end, 0.0)) + tail for end in (-z, z))
-    return Probability(large.or_else(positive, small), small.or_else(positive, large), log_p, log_q, ~np.isfinite(z))
+    log_p, log_q = ((-z).zero_where(positive) + tail, z.zero_where(~positive) + tail)
+    return Probability(large.or_else(positive, small), small.or_else(positive, large), log_p, log_q, ~np.isfinite(z.h))
 
 
 def focal(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
@@ -174,23 +203,29 @@ def _by_prediction(problem: Canonical, element: Element[N], found: list[N]) -> l
 def _beside(problem: Canonical, element: Element[N], value: Enclosure) -> Enclosure:
     """Narrow the losses of confident logits that are next to a product, which may be a rounding midpoint.
 
-    With s the target of the class that the logit denies, they are next to w s^(gamma + 1) abs z: below it where s = 1,
-    as sigmoid(x)^gamma softplus(x) is below x, and where s > 1/2; above it elsewhere. See docs/numerics-tiers.md.
+    With s the target of the class that the logit denies, they are next to w s abs z, or w s^(gamma + 1) abs z, by no
+    more than max(gamma, 1) exp(-rate abs z) of it or an exp(-abs z) above it. See docs/numerics-tiers.md.
     """
     z, gamma = problem.x, problem.case.gamma
-    size = np.abs(z)
-    share = element.rest.or_else(z > 0, element.t)
-    weight = (element.a + element.b).or_else(element.mixed, element.b.or_else(z > 0, element.a))
-    base = weight * type(weight).exact(size)
-    for _ in range(int(gamma) + 1 if gamma in POWERS else 0):
-        base = base * share.or_else(element.mixed, type(share).exact(np.ones((1, 1))))
-    alone = ~element.mixed & (element.a.or_else(z > 0, element.b).h == 0)
-    above = element.mixed & (share.h <= 0.5)
-    below = alone | (element.mixed & (share.h > 0.5))
-    lean = np.where(element.mixed, 2 * share.h - 1, 1.0)
+    size, mixed, rule = np.abs(z), element.mixed, element.rule
+    one = type(element.t).exact(np.ones((1, 1)))
+    share = element.rest.or_else(z > 0, element.t).or_else(mixed, one)
+    lean = share + share - one
+    half, over = (lean.h == 0) & (lean.error == 0), lean.h > lean.error
+    # Which of them have the power in the product, which lie above it, and which below.
+    deep = mixed & (rule == "arithmetic" or (half & (rule == "logit")))
+    above = deep & ~over
+    own, other = element.b.or_else(z > 0, element.a), element.a.or_else(z > 0, element.b)
+    apart = ~mixed & (2 * other.h * np.exp(-gamma * size) <= own.h)
+    below = apart | (mixed & (over | (rule == "geometric")))
+    rate = np.where(mixed, {"geometric": share.h, "logit": lean.h}.get(rule, 1.0), 1.0)
+    base = (own + other).or_else(mixed, own) * type(one).exact(size) * share
+    for _ in range(int(gamma) if gamma in POWERS else 0):
+        base = base * share.or_else(deep, one)
     plain = (base.error == 0) & (base.h >= 2.0**-900) & (base.h <= 2.0**900) & (size >= 1)
-    plain &= (above | (below & (gamma * lean * size >= 4))) & (alone | (gamma in POWERS))
-    little = (np.exp(-size) + TINY) * (8 * (max(gamma, 1.0) + 1)) / np.where(element.mixed, share.h, 1.0)
+    pulled = gamma * np.where(deep, lean.h, share.h) * size
+    plain &= (above | (below & (pulled >= 4))) & (~deep | (gamma in POWERS))
+    little = (np.exp(-np.where(above, 1.0, rate) * size) + TINY) * (8 * (max(gamma, 1.0) + 1)) / share.h
     plain &= little <= 2.0**-60
     if not plain.any():
         return value

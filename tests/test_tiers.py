@@ -141,7 +141,9 @@ class TestCounts:
             gamma=2.0,
         )
         assert same(case, gradient=False).rows == {"fast": 4}
-        assert same(case, Policy(focal_target="geometric"), gradient=False).rows == {"fast": 3, "exact": 1}
+        p = case.replace(form=Form.PROBABILITIES, prediction=np.full((4, 3), 2.0**-30, np.float32))
+        assert same(p, gradient=False).rows == {"fast": 4}
+        assert same(p, Policy(probability_range="clipped"), gradient=False).rows == {"exact": 4}
 
     def test_no_rows(self) -> None:
         case = self.case("float32", np.zeros((0, 3)))
