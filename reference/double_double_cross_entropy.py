@@ -24,7 +24,7 @@ from lossconform.reference.double_double_sums import (
 )
 from lossconform.reference.fast_cross_entropy import merged, one_class
 from lossconform.reference.formats import two_sum
-from lossconform.reference.pairs import depth, pair_plus_tail, product
+from lossconform.reference.pairs import depth, fold_pairs, pair_plus_tail, product
 
 
 def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
@@ -128,6 +128,21 @@ def weighted_target(problem: Canonical, rows: slice) -> Pair:
     return dd.times(t, (weight, none))
 
 
+def _plainly_smoothed(problem: Canonical) -> Mask:
+    """Return the rows of one label, smoothed over all their classes, that have no weight."""
+    none = problem.labels is None or problem.smoothing[1] == 0 or problem.case.class_weight is not None
+    used = problem.kept & ~problem.nan_rows & (problem.row_weight == 1)
+    return np.asarray(used & problem.where.all(axis=1) & (not none))
+
+
+def _sum_is(times: int, own: Pair, gaps: Pair) -> Mask:
+    """Return the rows whose gaps, which are pairs, add up to exactly so many times one of them."""
+    owed = [part[:, None] for number in own for part in product(np.full_like(number, -float(times)), number)]
+    s, rest, lost = fold_pairs(np.concatenate([*gaps, *owed], axis=1))
+    sane_sizes = (own[0] >= 2.0**-900) & (own[0] <= 2.0**900) & ((own[1] == 0) | (np.abs(own[1]) >= 2.0**-960))
+    return np.asarray((lost == 0) & (s + rest == 0) & sane_sizes)
+
+
 def _dense(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose sum t_i (m - x_i) + T log S; gradient T p - t, whose error is absolute."""
     case = problem.case
@@ -142,6 +157,8 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     covered &= sane_rows(problem.base) & problem.kept & ~problem.nan_rows
     strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None
     added = ((depth(c) + 3) ** 2 * 2.0**-106) + 16 * ROUND
+    level = np.zeros(n, bool)
+    plain = _plainly_smoothed(problem)
 
     def use(block: Block, sums: Sums) -> None:
         rows = block.rows
@@ -151,6 +168,10 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
             covered[rows] &= ~(nothing & np.isneginf(block.x) & problem.where[rows]).any(axis=1)
         gaps = two_sum(np.where(nothing, 0.0, sums.top[:, None]), -np.where(nothing, 0.0, block.x))
         gap[0][rows], gap[1][rows] = dd.fold(*dd.times(t, gaps))
+        if problem.labels is not None and plain[rows].any():
+            own = at(gaps, (np.arange(len(sums.top)), np.where(plain[rows], problem.labels[rows], 0)))
+            level[rows] = plain[rows] & _sum_is(c, own, gaps)
+            gap[0][rows], gap[1][rows] = (np.where(level[rows], own[k], gap[k][rows]) for k in (0, 1))
         whole = dd.fold(t[0].copy(), t[1].copy())
         mass[0][rows], mass[1][rows] = whole
         if gradient:
@@ -169,5 +190,10 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     error = ((gap[0] + tail[0]) * added + mass[0] * log_error) * WIDEN + 4 * c * FLOOR
     value = Table.like(np.empty(n))
     value.put(slice(0, n), dd.plus(gap, tail), error)
+    if level.any():
+        some = np.flatnonzero(level)
+        high, low = at(gap, some), at(log_s, some)
+        exactly = Table(*pair_plus_tail(high[0], high[1], 0.0, low[0], log_error[some], low[1]))
+        value.h[some], value.lo[some], value.hi[some] = exactly.h, exactly.lo, exactly.hi
     covered &= np.isfinite(sums.top)
     return collected(value.enclosure(), slopes.enclosure() if gradient else None, covered)

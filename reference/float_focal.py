@@ -34,7 +34,10 @@ class Element(Generic[N]):
     """The elements of a focal loss; what derivatives it has are by the logit.
 
     Attributes:
-        at: p, q = 1 - p and their negative logarithms.
+        at: p, q = 1 - p and their negative logarithms, as the factor sees them.
+        log_p: -log p, as the loss sees it: clipped, where the policy clips.
+        log_q: -log q, so.
+        live: 1, or 0 where those have no slope.
         z: the logit.
         a: the weight of the positive term.
         b: the weight of the negative term.
@@ -46,6 +49,9 @@ class Element(Generic[N]):
     """
 
     at: Probability[N]
+    log_p: N
+    log_q: N
+    live: N
     z: N
     a: N
     b: N
@@ -67,21 +73,24 @@ class Element(Generic[N]):
         """Return those of a q^gamma (-log p) + b p^gamma (-log q)."""
         at, g = self.at, self.gamma
         positive, negative = self.a * (-(g * at.log_q)).exp(), self.b * (-(g * at.log_p)).exp()
-        found = [positive * at.log_p + negative * at.log_q]
+        log_p, log_q = self.log_p, self.log_q
+        found = [positive * log_p + negative * log_q]
         if order >= SLOPE:
-            found.append(negative * (g * at.q * at.log_q + at.p) - positive * (g * at.p * at.log_p + at.q))
-        if order >= BEND:
-            twice = g + g + type(g).exact(np.ones((1, 1)))
-            found.append(
-                positive * at.p * (g * at.log_p * (g * at.p - at.q) + twice * at.q)
-                + negative * at.q * (g * at.log_q * (g * at.q - at.p) + twice * at.p)
-            )
+            own_p, own_q = at.p * self.live, at.q * self.live
+            found.append(negative * (g * at.q * log_q + own_p) - positive * (g * at.p * log_p + own_q))
+            if order >= BEND:
+                twice = g + g + type(g).exact(np.ones((1, 1)))
+                found.append(
+                    positive * at.p * (g * log_p * (g * at.p - at.q) + twice * own_q)
+                    + negative * at.q * (g * log_q * (g * at.q - at.p) + twice * own_p)
+                )
         return found
 
     def _mixture(self, order: int) -> list[N]:
         """Return those of (a + b) m^gamma c, c = -t log p - (1 - t) log q."""
         at, g = self.at, self.gamma
-        c, slope = self.t * at.log_p + self.rest * at.log_q, at.p * self.rest - at.q * self.t
+        c = self.t * self.log_p + self.rest * self.log_q
+        slope = (at.p * self.rest - at.q * self.t) * self.live
         log_m, *pulls = READINGS[self.rule](self, c, slope)[: order + 1]
         weight = (self.a + self.b) * (g * log_m).exp()
         found = [weight * c]
@@ -89,7 +98,9 @@ class Element(Generic[N]):
             pull = pulls[0]
             found.append(weight * (g * pull * c + slope))
         if order >= BEND:
-            found.append(weight * (at.p * at.q + g * (pulls[1] * c + pull * (slope + slope + g * pull * c))))
+            found.append(
+                weight * (at.p * at.q * self.live + g * (pulls[1] * c + pull * (slope + slope + g * pull * c)))
+            )
         return found
 
     def arithmetic(self, c: N, slope: N) -> list[N]:  # noqa: ARG002 - as others are called
@@ -104,7 +115,7 @@ class Element(Generic[N]):
         e = (-c).exp()
         m = type(c).exact(np.ones((1, 1))) - e
         pull = (e * slope).over(m)
-        return [m.log(), pull, (e * (self.at.p * self.at.q - slope * slope)).over(m) - pull * pull]
+        return [m.log(), pull, (e * (self.at.p * self.at.q * self.live - slope * slope)).over(m) - pull * pull]
 
     def of_logit(self, c: N, slope: N) -> list[N]:  # noqa: ARG002 - as others are called
         """Return log m and its derivatives for m = sigmoid(-(2t - 1) z)."""
@@ -130,19 +141,27 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     case, policy = problem.case, problem.policy
     a, b = tier.weights(problem)
     mixed = (a.h != 0) & (b.h != 0) & (policy.focal_target != "terms")
+    one = tier.number.exact(np.ones((1, 1)))
     if case.form is Form.LOGITS:
         covered = np.isfinite(problem.x).all(axis=1)
         z = tier.number.exact(np.where(np.isfinite(problem.x), problem.x, 0.0))
         at = at_logits(z)
+        log_p, log_q, live = at.log_p, at.log_q, one
     else:
-        p, inside = clipped(problem)
-        usable = inside & (p >= LOW) & (p < 1)  # false for NaN
+        seen, inside = clipped(problem)
+        p = problem.x if policy.focal_range == "as_given" else seen
+        usable = (p >= LOW) & (p < 1) & (seen >= LOW) & (seen < 1)  # false for NaN
         still = ((p == 1) & (b.h == 0)) | ((p == 0) & (a.h == 0))
         still &= inside & bool(case.gamma) & (policy.zero_times_infinity == "zero") & (order < BEND)
-        a, b = a.zero_where(still), b.zero_where(still)
-        covered = np.logical_and((usable | still).all(axis=1), not policy.probability_range.endswith("log_clamped"))
+        # Of certain probabilities that the logarithms see clipped one factor is 0 and the other 1.
+        ends = ((p == 0) | (p == 1)) & ~inside & ~mixed & bool(case.gamma) & (order < SLOPE)
+        a, b = a.zero_where(still | (ends & (p == 1))), b.zero_where(still | (ends & (p == 0)))
+        covered = (usable | still | ends).all(axis=1)
+        covered = np.logical_and(covered, not policy.probability_range.endswith("log_clamped"))
         none = np.zeros(p.shape, bool)
-        at = Probability.of(tier, np.where(usable, p, 0.5), none, none)
+        at = Probability.of(tier, np.where(usable | ends, p, 0.5), ends, ends)
+        logs = Probability.of(tier, np.where(usable | ends, seen, 0.5), none, none)
+        log_p, log_q, live = logs.log_p, logs.log_q, tier.number.exact(inside.astype(np.float64))
         z = at.log_q - at.log_p
     t = tier.smoothed(problem, slice(None))
     if case.alpha is not None:
@@ -150,8 +169,8 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
         a = a * tier.number.exact(np.full((1, 1), case.alpha))
         b = b * tier.number.difference(np.ones((1, 1)), np.full((1, 1), case.alpha))
     gamma = tier.number.exact(np.full((1, 1), case.gamma))
-    one = tier.number.exact(np.ones((1, 1)))
-    return Element(at, z, a, b, t, one - t, mixed, gamma, policy.focal_target), covered & sane_rows(problem.cotangent)
+    element = Element(at, log_p, log_q, live, z, a, b, t, one - t, mixed, gamma, policy.focal_target)
+    return element, covered & sane_rows(problem.cotangent)
 
 
 def at_logits(z: N) -> Probability[N]:
@@ -197,6 +216,9 @@ def _by_prediction(problem: Canonical, element: Element[N], found: list[N]) -> l
     slopes = [found[1].over(both)]
     if len(found) > BEND:
         slopes.append((found[2] - found[1] * (q - p)).over(both * both))
+    if problem.policy.focal_range == "clipped":
+        # What is clipped throughout has no slope.
+        slopes = [slope.zero_where(~clipped(problem)[1]) for slope in slopes]
     return slopes
 
 

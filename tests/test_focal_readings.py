@@ -35,15 +35,15 @@ def case_of(regime: str, dtype: str, form: Form, gamma: float, rows: int = 24) -
     )
 
 
-def check(tier: str, case: Case, policy: Policy) -> int:
+def check(tier: str, case: Case, policy: Policy, *, gradient: bool = True) -> int:
     """Assert that a tier's bounds hold the exact ones on the rows that they cover; return how many rows those are."""
-    found = TIERS[tier](canonical(case, policy), gradient=True)
+    found = TIERS[tier](canonical(case, policy), gradient=gradient)
     assert found is not None
-    assert found.gradient is not None
-    its = exact.evaluate(case, policy)
-    assert its.gradient is not None
+    its = exact.evaluate(case, policy, gradient=gradient)
     at = found.covered
     for mine, part in ((found.value, its.value), (found.gradient, its.gradient)):
+        if mine is None or part is None:
+            continue
         a, b = (Enclosure(p.h[at], p.lo[at], p.hi[at]) for p in (mine, part))
         assert not strays(a, b).any()
         assert not disagree(a, b, case.format).any()
@@ -70,6 +70,53 @@ def test_smoothed_and_with_alpha_too(tier: str, reading: str, smoothing: float) 
     for regime in SHAPES:
         case = case_of(regime, "float32", Form.LOGITS, 2.0).replace(label_smoothing=smoothing, alpha=0.25)
         assert check(tier, case, Policy(focal_target=reading))
+
+
+class TestClipped:
+    """Probabilities that the logarithms see clipped, and the factor as they are or clipped too."""
+
+    def case(self, dtype: str, gamma: float, *, ends: bool) -> Case:
+        case = case_of("moderate", dtype, Form.PROBABILITIES, gamma)
+        p = case.prediction.astype(np.float64)
+        p[::3, 0], p[1::3, 1] = 2.0**-30, 1 - FORMATS[dtype].unit_roundoff
+        target = case.target
+        if ends:
+            assert target is not None
+            p[:, 0], target = np.arange(24) % 2, np.rint(target.astype(np.float64)).astype(target.dtype)
+        return case.replace(prediction=p.astype(case.prediction.dtype), target=target)
+
+    @pytest.mark.parametrize("seen", ["as_given", "clipped"])
+    @pytest.mark.parametrize("rule", ["clipped", "clipped_in_dtype"])
+    @pytest.mark.parametrize("reading", READINGS)
+    @pytest.mark.parametrize("tier", TIERS)
+    def test_it_holds_the_exact_answer(self, tier: str, reading: str, rule: str, seen: str) -> None:
+        policy = Policy(focal_target=reading, probability_range=rule, focal_range=seen)
+        for dtype in ("float32", "float64"):
+            for gamma in (0.5, 2.0, 3.5):
+                assert check(tier, self.case(dtype, gamma, ends=False), policy) == 24
+
+    @pytest.mark.parametrize("seen", ["as_given", "clipped"])
+    @pytest.mark.parametrize("tier", TIERS)
+    def test_so_it_does_of_0_and_1(self, tier: str, seen: str) -> None:
+        policy = Policy(probability_range="clipped", focal_range=seen)
+        for gamma in (0.5, 2.0):
+            case = self.case("float32", gamma, ends=True)
+            assert check(tier, case, policy, gradient=False) == 24
+            # A factor that is 0 has a slope that is 0, infinite, or neither: left to the exact tier.
+            assert check(tier, case, policy) == (24 if seen == "clipped" else 0)
+
+    @pytest.mark.parametrize("seen", ["as_given", "clipped"])
+    @pytest.mark.parametrize("reading", READINGS)
+    def test_so_does_the_product_of_the_hessian(self, reading: str, seen: str) -> None:
+        policy = Policy(focal_target=reading, probability_range="clipped", focal_range=seen)
+        for dtype in ("float32", "float64"):
+            case = self.case(dtype, 2.0, ends=False)
+            case = case.replace(direction=np.ones_like(case.prediction))
+            mine, its = (part(case, policy).hessian_product for part in (tiers.evaluate, exact.evaluate))
+            assert mine is not None
+            assert its is not None
+            assert not strays(mine, its).any()
+            assert not disagree(mine, its, case.format).any()
 
 
 @pytest.mark.parametrize("worst", WORST)

@@ -72,6 +72,48 @@ def test_reductions(name: str, reduction: Reduction) -> None:
                 same(case, policy)
 
 
+class TestSmoothedMidpoints:
+    """Where the gaps add up to C times the label's own, smoothing moves nothing, and a midpoint stays one."""
+
+    def case(self, rows: list[list[float]], labels: list[int], smoothing: float) -> Case:
+        return Case(
+            loss=CE,
+            prediction=np.array(rows).astype(dtype_of("bfloat16")),
+            target=np.array(labels),
+            target_form=TargetForm.INDEX,
+            label_smoothing=smoothing,
+        )
+
+    @pytest.mark.parametrize("smoothing", [0.1, 0.25, 0.3, 0.9])
+    @pytest.mark.parametrize("rule", ["all_classes", "other_classes"])
+    def test_it_is_decided_without_the_exact_tier(self, smoothing: float, rule: str) -> None:
+        # A gap of 257, between 256 and 258, and next to nothing; and one that is no midpoint.
+        case = self.case([[256.0, -1.0, -258.0], [256.0, 0.0, -256.0]], [1, 1], smoothing)
+        policy = Policy(smoothing=rule)
+        assert same(case, policy, gradient=False).rows == {"double-double": 1, "fast": 1}
+        assert tiers.evaluate(case, policy, gradient=False).value.rounded(FORMATS["bfloat16"])[0].tolist() == [258, 256]
+
+    def test_one_spacing_beside_it_is_no_midpoint(self) -> None:
+        case = self.case([[256.0, -1.0, -256.0], [256.0, -1.0, -260.0]], [1, 1], 0.25)
+        assert same(case, gradient=False).rows == {"fast": 2}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"class_weight": np.array([1.0, 2.0, 3.0])},
+            {"sample_weight": np.array([3.0])},
+            {"where": np.array([[True, True, False]])},
+        ],
+    )
+    def test_what_has_weights_or_a_mask_is_none(self, changes: dict[str, Any]) -> None:
+        case = self.case([[256.0, -1.0, -258.0]], [1], 0.1).replace(**changes)
+        same(case, gradient=False)
+
+    def test_an_ignored_row_beside_it(self) -> None:
+        case = self.case([[256.0, -1.0, -258.0], [256.0, -1.0, -258.0]], [1, -100], 0.1).replace(ignore_index=-100)
+        assert "exact" not in same(case, gradient=False).rows
+
+
 class TestReducedMidpoints:
     """A mean that is a midpoint plus next to nothing is decided without the exact tier."""
 
@@ -143,7 +185,8 @@ class TestCounts:
         assert same(case, gradient=False).rows == {"fast": 4}
         p = case.replace(form=Form.PROBABILITIES, prediction=np.full((4, 3), 2.0**-30, np.float32))
         assert same(p, gradient=False).rows == {"fast": 4}
-        assert same(p, Policy(probability_range="clipped"), gradient=False).rows == {"exact": 4}
+        policy = Policy(probability_range="clipped_and_log_clamped")
+        assert same(p, policy, gradient=False).rows == {"exact": 4}
 
     def test_no_rows(self) -> None:
         case = self.case("float32", np.zeros((0, 3)))
