@@ -233,10 +233,10 @@ def _beside(problem: Canonical, element: Element[N], value: Enclosure) -> Enclos
     one = type(element.t).exact(np.ones((1, 1)))
     share = element.rest.or_else(z > 0, element.t).or_else(mixed, one)
     lean = share + share - one
-    half, over = (lean.h == 0) & (lean.error == 0), lean.h > lean.error
+    half, over, under = (lean.h == 0) & (lean.error == 0), lean.h > lean.error, lean.h < -lean.error
     # Which of them have the power in the product, which lie above it, and which below.
     deep = mixed & (rule == "arithmetic" or (half & (rule == "logit")))
-    above = deep & ~over
+    above = deep & (half | under)
     own, other = element.b.or_else(z > 0, element.a), element.a.or_else(z > 0, element.b)
     apart = ~mixed & (2 * other.h * np.exp(-gamma * size) <= own.h)
     below = apart | (mixed & (over | (rule == "geometric")))
