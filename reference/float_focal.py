@@ -218,7 +218,8 @@ def _by_prediction(problem: Canonical, element: Element[N], found: list[N]) -> l
         slopes.append((found[2] - found[1] * (q - p)).over(both * both))
     if problem.policy.focal_range == "clipped":
         # What is clipped throughout has no slope.
-        slopes = [slope.zero_where(~clipped(problem)[1]) for slope in slopes]
+        _, inside = clipped(problem)
+        slopes = [slope.zero_where(~inside) for slope in slopes]
     return slopes
 
 
