@@ -7,18 +7,16 @@ Accuracy goes regime by regime with packed cases, whose worst row is cut out aft
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from itertools import cycle
-from typing import TypeVar
+from itertools import count
 
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import FlakyFailure, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from lossconform.adapters.base import UNCOMPILED, Framework
 from lossconform.checks.check import Question
 from lossconform.cut import equal_rows, smallest
+from lossconform.drawing import each
 from lossconform.expectations import Expectation
 from lossconform.findings import Findings, hazard
 from lossconform.look import Look, look
@@ -31,8 +29,6 @@ from lossconform.reports.model import Observed, Record, Timing, Verdict, Witness
 from lossconform.strategies.regimes import SEEDS, Regime, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
 from lossconform.witness import in_dtype, witness
-
-T = TypeVar("T")
 
 
 class Deviation(AssertionError):  # noqa: N818 - a finding, not an error
@@ -69,28 +65,6 @@ def _stale(framework: Framework, question: Question, expectation: Expectation) -
     return seen is None or (seen.judgement.ok and not hazard(question, seen.allowed))
 
 
-def _quiet(examples: int, *, shrink: bool) -> settings:
-    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
-    return settings(
-        max_examples=examples,
-        phases=phases,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
-
-
-def _each(strategy: SearchStrategy[T], examples: int, body: Callable[[T], None], *, shrink: bool) -> None:
-    @_quiet(examples, shrink=shrink)
-    @given(strategy)
-    def drawn(one: T) -> None:
-        body(one)
-
-    drawn()
-
-
 def _meaning(framework: Framework, findings: Findings) -> None:
     """Go through the strata of a check of meaning; keep the smallest failing look."""
     question = findings.question
@@ -103,21 +77,21 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None
-    failing: SearchStrategy[Case] | None = None
+    failing: tuple[SearchStrategy[Case], int] | None = None
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
     examples = 1 if check.large else max(LEAST, -(-asked // len(turns)))
-    for strategy in turns:
+    for turn, strategy in enumerate(turns):
         shrink = not (identifies or check.large)
-        found = _first(framework, question, findings, strategy, examples, to_the_end=identifies, shrink=shrink)
+        found = _first(framework, question, findings, strategy, examples, turn, to_the_end=identifies, shrink=shrink)
         if found is not None and failing is None:
-            failing, findings.failure = strategy, found
+            failing, findings.failure = (strategy, turn), found
             if check.large:
                 findings.failure = _cut(framework, findings, found)
             if not identifies:
                 return
     if failing is not None:
         again = Findings(question, findings.expectations)
-        findings.failure = _first(framework, question, again, failing, examples) or findings.failure
+        findings.failure = _first(framework, question, again, failing[0], examples, failing[1]) or findings.failure
 
 
 def _turns(strategies: tuple[SearchStrategy[Case], ...] | SearchStrategy[Case]) -> tuple[SearchStrategy[Case], ...]:
@@ -130,6 +104,7 @@ def _first(
     findings: Findings,
     strategy: SearchStrategy[Case],
     examples: int,
+    turn: int,
     *,
     to_the_end: bool = False,
     shrink: bool = True,
@@ -148,7 +123,7 @@ def _first(
 
     # The failing look is kept: the last one is the smallest. Unsatisfiable leaves no case at all.
     with suppress(Deviation, FlakyFailure, Unsatisfiable):
-        _each(strategy, examples, body, shrink=shrink)
+        each(strategy, examples, body, turn=turn, shrink=shrink)
     return failure
 
 
@@ -158,27 +133,28 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
     contract, profile = question.function.contract, question.profile
     many = profile.every_mode or question.mode == next(iter(framework.engine.modes))
     places = [(form, regime) for form in contract.forms for regime in regimes(contract, form, many=many)]
-    targets = cycle(contract.targets)
+    rounds = count()
 
     def body(seed: int) -> None:
-        target_form = next(targets)
+        turn = next(rounds)
+        target_form = contract.targets[turn % len(contract.targets)]
         for form, regime in places:
-            seen = look(framework, question, packed(question, regime, form, target_form, seed), accuracy=True)
+            seen = look(framework, question, packed(question, regime, form, target_form, seed, turn), accuracy=True)
             if seen is None:
                 continue
             findings.cell(regime.id if len(contract.forms) == 1 else f"{regime.id}, {form}", seen)
             if findings.note(seen) and _worse(seen, findings.failure):
                 findings.failure = seen
 
-    _each(SEEDS, max(profile.per_regime, len(contract.targets)), body, shrink=False)
+    each(SEEDS, max(profile.per_regime, len(contract.targets)), body, turn=0, shrink=False)
     if findings.failure is not None:
         findings.failure = _cut(framework, findings, findings.failure)
 
 
-def packed(question: Question, regime: Regime, form: Form, target_form: TargetForm, seed: int) -> Case:
+def packed(question: Question, regime: Regime, form: Form, target_form: TargetForm, seed: int, turn: int = 0) -> Case:
     """Return a packed case of a regime, with an upstream gradient if the gradient is asked for."""
     contract = question.function.contract
-    case = fill(regime, contract, form, target_form, question.dtype, question.profile, seed)
+    case = fill(regime, contract, form, target_form, question.dtype, question.profile, seed, turn)
     if question.gradient:
         case = cotangent(case, canonical(case, contract.policy()).value_shape, seed)
     return case

@@ -17,11 +17,10 @@ from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
-import hypothesis.core
-
 from lossconform.adapters.base import Framework
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
+from lossconform.drawing import seeded
 from lossconform.examine import examine
 from lossconform.plan import questions
 from lossconform.profiles import PROFILES
@@ -135,13 +134,9 @@ def subjects(packages: Iterable[str]) -> list[Subject]:
 
 def ask(subject: Subject, seed: int) -> Outcome:
     """Put one miniature to its checks. The seed is that of every case that Hypothesis draws."""
-    drawing: Any = hypothesis.core
-    before, drawing.global_force_seed = drawing.global_force_seed, seed
     started = time.process_time()
-    try:
+    with seeded(seed):
         says, records, against = (_ask_correct if subject.correct else _ask_fault)(subject)
-    finally:
-        drawing.global_force_seed = before
     return Outcome(
         subject=subject,
         says=says,

@@ -5,17 +5,17 @@ It needs no option of pytest and no plugin: what it returns is an ordinary param
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import hypothesis.core
 import pytest
 
 from lossconform.adapters import TargetError, ready
 from lossconform.adapters.base import Framework
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
+from lossconform.drawing import given_seed, seeded
 from lossconform.examiner import Examiner
 from lossconform.expectations import Expectation, read
 from lossconform.isolation import LastCase, Watched
@@ -77,7 +77,8 @@ def conformance_tests(
                 examiners[loss.target] = _examiner(loss, known)
             except TargetError as error:
                 pytest.fail(str(error), pytrace=False)
-        with _seeded(seed):
+        # A test of a loss should not come and go; but pytest may have been told otherwise.
+        with seeded(seed) if given_seed() is None else nullcontext():
             examiners[loss.target].examine(question)
 
     return test_conformance
@@ -97,14 +98,3 @@ def _known(what: str, given: Sequence[str], known: Mapping[str, object]) -> None
     for name in given:
         if name not in known:
             raise ValueError(f"{what}: {name!r}; expected one of {', '.join(known)}")
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Fix what Hypothesis draws, where pytest was not told otherwise: a test of a loss should not come and go."""
-    before: int | None = hypothesis.core.global_force_seed
-    hypothesis.core.global_force_seed = seed if before is None else before  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        hypothesis.core.global_force_seed = before  # type: ignore[assignment]

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 
-import hypothesis.core
 import numpy as np
 import pytest
 
+from lossconform import drawing
 from lossconform.adapters.base import Answer, Call, Framework, LossFunction
 from lossconform.adapters.engine_numpy import NumpyEngine
 from lossconform.adapters.miniatures import faulty, unusual
@@ -38,10 +38,8 @@ CORRECT = [(variation, SEEDS[i % len(SEEDS)]) for i, variation in enumerate(VARI
 @pytest.fixture
 def seeded(request: pytest.FixtureRequest) -> Iterator[int]:
     """Fix the seed of every case that Hypothesis draws, as --hypothesis-seed does."""
-    before = hypothesis.core.global_force_seed
-    hypothesis.core.global_force_seed = request.param
-    yield request.param
-    hypothesis.core.global_force_seed = before
+    with drawing.seeded(request.param):
+        yield request.param
 
 
 @cache

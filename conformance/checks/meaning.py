@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -42,11 +44,10 @@ def _flipped(case: Case) -> Case:
     return case.replace(form=other)
 
 
-@st.composite
-def _either_form(draw: DrawFn, contract: Contract, dtype: str) -> Case:
+def _either_form(contract: Contract, dtype: str) -> tuple[SearchStrategy[Case], ...]:
     """Draw the same kind of numbers for logits and for probabilities: only from_logits tells them apart."""
-    case = draw(cases(contract, dtype, forms=(Form.PROBABILITIES,)))
-    return case.replace(form=draw(sampled(Form.LOGITS, Form.PROBABILITIES)))
+    numbers = cases(contract, dtype, forms=(Form.PROBABILITIES,))
+    return tuple(numbers.map(partial(Case.replace, form=form)) for form in (Form.LOGITS, Form.PROBABILITIES))
 
 
 def _ignored(contract: Contract, dtype: str, index: int) -> SearchStrategy[Case]:

@@ -122,10 +122,18 @@ def regimes(contract: Contract, form: Form, *, many: bool = True) -> list[Regime
 
 
 def fill(
-    regime: Regime, contract: Contract, form: Form, target_form: TargetForm, dtype: str, profile: Profile, seed: int
+    regime: Regime,
+    contract: Contract,
+    form: Form,
+    target_form: TargetForm,
+    dtype: str,
+    profile: Profile,
+    seed: int,
+    turn: int = 0,
 ) -> Case:
-    """Return a packed case of a regime: every row a question of its own."""
-    rng = np.random.default_rng([seed, ALL.index(regime)])
+    """Return a packed case of a regime: every row a question of its own. In turn each has every gamma."""
+    place = ALL.index(regime)
+    rng = np.random.default_rng([seed, place])
     fmt = FORMATS[dtype]
     # Of many classes a label looks at one, so there are several rows; other targets look at all.
     few = 4 if target_form is TargetForm.INDEX else 1
@@ -143,7 +151,7 @@ def fill(
         target=target,
         target_form=TargetForm.NONE if target is None else target_form,
         reduction=contract.reductions[0],
-        gamma=float(rng.choice(GAMMAS)) if "gamma" in contract.options else 0.0,
+        gamma=GAMMAS[(place + turn) % len(GAMMAS)] if "gamma" in contract.options else 0.0,
     )
 
 
