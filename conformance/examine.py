@@ -81,15 +81,15 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
     examples = 1 if check.large else max(LEAST, -(-asked // len(turns)))
     for turn, strategy in enumerate(turns):
-        shrink = not (identifies or check.large)
+        shrink = profile.shrink and not (identifies or check.large)
         found = _first(framework, question, findings, strategy, examples, turn, to_the_end=identifies, shrink=shrink)
         if found is not None and failing is None:
             failing, findings.failure = (strategy, turn), found
-            if check.large:
+            if check.large and profile.shrink:
                 findings.failure = _cut(framework, findings, found)
             if not identifies:
                 return
-    if failing is not None:
+    if failing is not None and profile.shrink:
         again = Findings(question, findings.expectations)
         findings.failure = _first(framework, question, again, failing[0], examples, failing[1]) or findings.failure
 
@@ -131,7 +131,8 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
     """Go through the regimes with packed cases, so many times over that each has every form of the target."""
     question = findings.question
     contract, profile = question.function.contract, question.profile
-    many = profile.every_mode or question.mode == next(iter(framework.engine.modes))
+    usual = question.mode == next(iter(framework.engine.modes))
+    many = bool(profile.many) and (profile.every_mode or usual)
     places = [(form, regime) for form in contract.forms for regime in regimes(contract, form, many=many)]
     rounds = count()
 
@@ -147,7 +148,7 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
                 findings.failure = seen
 
     each(SEEDS, max(profile.per_regime, len(contract.targets)), body, turn=0, shrink=False)
-    if findings.failure is not None:
+    if findings.failure is not None and profile.shrink:
         findings.failure = _cut(framework, findings, findings.failure)
 
 

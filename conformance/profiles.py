@@ -23,8 +23,9 @@ class Profile:
             is compiled alone, else with the gradient, so that one program answers both.
         rows: of an accuracy case.
         classes: of an accuracy case.
-        many: classes of the regime with many.
+        many: classes of the regimes with many; 0 leaves them out.
         large: cases for each check whose cases are large.
+        shrink: whether a failing case is made smaller before it is shown.
     """
 
     name: str
@@ -38,10 +39,11 @@ class Profile:
     classes: int = 10
     many: int = 1000
     large: int = 4
+    shrink: bool = True
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 1, 6, ("float32",), 6, (), every_mode=False, rows=4, many=200, large=2),
+    "smoke": Profile("smoke", 1, 6, ("float32",), 6, (), every_mode=False, rows=4, many=0, large=2),
     "quick": Profile("quick", 2, 24, ("float32",), 9, ("float32",), every_mode=False),
     "full": Profile("full", 10, 150, DTYPES, 150, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
 }

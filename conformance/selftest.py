@@ -6,6 +6,7 @@ those that are named for it, each correct loss to all that apply. It asks no fra
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import multiprocessing
@@ -32,7 +33,8 @@ FAULTY = {"numpy": "faulty", "torch": "torch_faulty"}
 CORRECT = {"numpy": "unusual", "torch": "torch_unusual"}
 """The modules of miniatures, by the package that they are written in."""
 
-OF_FAULTS, OF_CORRECT = "quick", "smoke"
+OF_FAULTS = dataclasses.replace(PROFILES["quick"], shrink=False)
+OF_CORRECT = dataclasses.replace(PROFILES["smoke"], many=200)
 """The profiles: a fault is asked as in every change; a correct loss is asked everything, so less of each."""
 
 Say = Callable[[str], object]
@@ -232,9 +234,9 @@ def _ask_fault(subject: Subject) -> tuple[str, list[Record], list[Record]]:
     name = FAULTY[subject.written]
     framework, fault = _framework(name), _module(name).FAULTS[subject.id]
     function, mode = framework.function(f"{name}.{fault.id}"), next(iter(framework.engine.modes))
-    profile = PROFILES[OF_FAULTS]
     records = [
-        examine(framework, Question(function, CHECKS[check], fault.dtype, mode, profile), []) for check in fault.checks
+        examine(framework, Question(function, CHECKS[check], fault.dtype, mode, OF_FAULTS), [])
+        for check in fault.checks
     ]
     return fault.wrong, records, [record for record in records if record.verdict is Verdict.FAIL]
 
@@ -244,9 +246,7 @@ def _ask_correct(subject: Subject) -> tuple[str, list[Record], list[Record]]:
     name = CORRECT[subject.written]
     variation: Any = _module(name).VARIATIONS[subject.id]
     one = Framework("miniatures", _framework(name).engine, (variation.function(),))
-    asked = [
-        question for question in questions(one, PROFILES[OF_CORRECT]) if question.mode == next(iter(one.engine.modes))
-    ]
+    asked = [question for question in questions(one, OF_CORRECT) if question.mode == next(iter(one.engine.modes))]
     records = [examine(one, question, []) for question in asked]
     # A contract with fewer dtypes is asked nothing in the others, and one may state that it accepts nonsense.
     expected = dict.fromkeys(variation.hazards, Verdict.HAZARD)

@@ -7,7 +7,7 @@ says of the loss means anything.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,7 +17,7 @@ from lossconform.adapters.base import Answer, Framework, LossFunction, Refusal, 
 from lossconform.adapters.contract import Contract
 from lossconform.judge import Oracle
 from lossconform.profiles import PROFILES
-from lossconform.reference.case import Array, Case, Form, Reduction
+from lossconform.reference.case import ELEMENTWISE, Array, Case, Form, Loss, Reduction
 from lossconform.reference.policy import CHOICES, Policy
 from lossconform.strategies.regimes import ALL, cotangent, fill
 
@@ -30,8 +30,13 @@ SLACK = 8
 allows, 4, for each of two rows. In bfloat16 that is still less than a gradient of the wrong sign is away."""
 
 MODERATE = next(regime for regime in ALL if regime.id == "moderate")
-OPEN = ("mean_denominator", "class_axis_reduction", "probability_sum", "focal_target")
-"""The policies that tell on moderate cases: any value of them will do."""
+OPEN: dict[str, Callable[[Case], bool]] = {
+    "mean_denominator": lambda case: case.reduction is Reduction.MEAN,
+    "class_axis_reduction": lambda case: case.loss in ELEMENTWISE,
+    "probability_sum": lambda case: case.form is Form.PROBABILITIES and case.loss is Loss.SOFTMAX_CROSS_ENTROPY,
+    "focal_target": lambda case: case.loss is Loss.FOCAL,
+}
+"""The policies that tell on moderate cases, and on which: any value of them will do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +131,9 @@ def _title(case: Case) -> str:
 def _readings(case: Case, policy: Policy) -> list[Answer]:
     """Return the right answers under each value of the open policies, the stated ones first."""
     found = []
-    for values in product(*(CHOICES[name] for name in OPEN)):
-        read = policy.replace(**dict(zip(OPEN, values, strict=True)))
+    telling = [name for name, tells in OPEN.items() if tells(case)]
+    for values in product(*(CHOICES[name] for name in telling)):
+        read = policy.replace(**dict(zip(telling, values, strict=True)))
         answer = Oracle.of(case, read, gradient=True).answer()
         if isinstance(answer, Answer):
             found.append((read != policy, answer))

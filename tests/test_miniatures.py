@@ -21,12 +21,12 @@ from lossconform.checks import CHECKS
 from lossconform.checks.check import Question
 from lossconform.examine import examine
 from lossconform.plan import questions
-from lossconform.profiles import PROFILES
+from lossconform.profiles import PROFILES, Profile
 from lossconform.reference.case import Case, Loss, TargetForm
 from lossconform.reports.model import Record, Verdict
+from lossconform.selftest import OF_CORRECT, OF_FAULTS
 
 SEEDS = (0, 1, 2)
-QUICK, SMOKE = PROFILES["quick"], PROFILES["smoke"]
 FAULTS = [(fault, check) for fault in faulty.FAULTS.values() for check in fault.checks]
 DEAR = (Loss.ENTROPY, "gradient")
 """The reference takes half a minute for this: with a thousand classes it compares every one with every other."""
@@ -53,7 +53,7 @@ def found(module: str, name: str, check: str, dtype: str = "float32") -> Record:
     asked = framework(module)
     function = asked.function(f"{module}.{name}")
     assert CHECKS[check].applies(function.contract)
-    return examine(asked, Question(function, CHECKS[check], dtype, "call", QUICK), [])
+    return examine(asked, Question(function, CHECKS[check], dtype, "call", OF_FAULTS), [])
 
 
 @pytest.mark.parametrize("seeded", SEEDS[:1], indirect=True)
@@ -84,17 +84,17 @@ def wrong(variation: Variation, records: list[Record]) -> list[str]:
     ]
 
 
-def asked_of(function: LossFunction, profile: str) -> list[Record]:
+def asked_of(function: LossFunction, profile: Profile) -> list[Record]:
     """Return the records of everything that a profile asks of a correct loss."""
     one = Framework("miniatures", framework("unusual").engine, (function,))
-    return [examine(one, question, []) for question in questions(one, PROFILES[profile])]
+    return [examine(one, question, []) for question in questions(one, profile)]
 
 
 @pytest.mark.parametrize(
     ("variation", "seeded"), CORRECT, indirect=["seeded"], ids=[f"{variation.id}-{seed}" for variation, seed in CORRECT]
 )
 def test_a_correct_loss_is_left_alone(variation: Variation, seeded: int) -> None:
-    assert wrong(variation, asked_of(variation.function(), "smoke")) == []
+    assert wrong(variation, asked_of(variation.function(), OF_CORRECT)) == []
 
 
 @pytest.mark.parametrize("seeded", [9], indirect=True)
@@ -103,7 +103,7 @@ def test_few_cases_of_weights_tell(name: str, seeded: int) -> None:
     # Of six cases with this seed none had a weight but 1 where it mattered, when 1 was the simplest weight.
     function = VARIATIONS[name].function()
     one = Framework("miniatures", framework("unusual").engine, (function,))
-    assert examine(one, Question(function, CHECKS["class-weight"], "float32", "call", SMOKE), []).telling >= 2
+    assert examine(one, Question(function, CHECKS["class-weight"], "float32", "call", OF_CORRECT), []).telling >= 2
 
 
 @pytest.mark.parametrize("seeded", [19], indirect=True)
@@ -111,14 +111,16 @@ def test_a_slope_that_overflows_before_it_is_scaled_is_no_fault(seeded: int) -> 
     # -t / q of a subnormal q is beyond float32; half of it was not, when an upstream gradient was a half.
     function = VARIATIONS["rows_exact"].function()
     one = Framework("miniatures", framework("unusual").engine, (function,))
-    assert examine(one, Question(function, CHECKS["gradient"], "float32", "call", SMOKE), []).verdict is Verdict.PASS
+    assert (
+        examine(one, Question(function, CHECKS["gradient"], "float32", "call", OF_CORRECT), []).verdict is Verdict.PASS
+    )
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("seeded", SEEDS, indirect=True)
 @pytest.mark.parametrize("variation", VARIATIONS.values(), ids=VARIATIONS)
 def test_a_correct_loss_is_left_alone_by_more_cases(variation: Variation, seeded: int) -> None:
-    assert wrong(variation, asked_of(variation.function(), "quick")) == []
+    assert wrong(variation, asked_of(variation.function(), PROFILES["quick"])) == []
 
 
 @pytest.mark.sweep
