@@ -169,7 +169,7 @@ class Oracle:
         if part == "gradient" and self.times > 1:
             rows = farthest_rows(numbers, self.times)
             numbers, tolerances = numbers[rows], _of_rows(tolerances, rows % len(tolerances.exact.h))
-        grades = tolerances.grades(numbers)
+        grades = tolerances.grades(numbers, any_order=False)
         failing = grades > worst
         if any_order and failing.any():
             failing = tolerances.grades(numbers, any_order=True) > worst

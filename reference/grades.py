@@ -127,7 +127,7 @@ class Tolerances:
         """The spacing of the format at the exact answer."""
         return self.exact.spacing(self.fmt)
 
-    def allowed(self, grade: Grade, *, any_order: bool = False) -> Float64:
+    def allowed(self, grade: Grade, *, any_order: bool) -> Float64:
         """Return the largest absolute error with which an answer still has a grade, for the grades that have a bound.
 
         Args:
@@ -156,7 +156,7 @@ class Tolerances:
         result: Float64 = bound + condition.floor + spacing / 2
         return result
 
-    def grades(self, answer: Float64, *, any_order: bool = False) -> NDArray[np.int64]:
+    def grades(self, answer: Float64, *, any_order: bool) -> NDArray[np.int64]:
         """Return the grade of each entry of an answer given as float64; `any_order` as `allowed` has it.
 
         An infinity counts as the next power of two beyond the format, so that an answer which overflows just where the
