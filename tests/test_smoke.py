@@ -9,9 +9,14 @@ import pytest
 from own_losses import EXAMPLES, STATED, plain, scaled, told
 
 from lossconform.adapters import ready
+from lossconform.adapters.base import Answer
+from lossconform.adapters.miniatures import unusual
 from lossconform.adapters.numpy_losses import loss_function
 from lossconform.cli import main
-from lossconform.smoke import lines_of, smoke
+from lossconform.judge import Oracle
+from lossconform.reference.case import Case
+from lossconform.reference.policy import Policy
+from lossconform.smoke import OPEN, cases, lines_of, smoke
 
 
 def test_smoke_passes_what_is_right() -> None:
@@ -46,3 +51,24 @@ def test_the_command_line_smokes(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.syspath_prepend(str(EXAMPLES))
     assert main(["smoke", "test_numpy_pair:loss"]) == 0
     assert "10 of 10 cases pass" in capsys.readouterr().out
+
+
+WIDE = ["softmax_cross_entropy_wide", "binary_cross_entropy_wide", "kl_divergence_wide", "focal"]
+"""Losses of every form of prediction, target and reduction."""
+
+
+@pytest.mark.parametrize("name", OPEN)
+@pytest.mark.parametrize("loss", WIDE)
+def test_a_policy_is_varied_wherever_it_tells(name: str, loss: str) -> None:
+    function = unusual.framework().function(f"unusual.{loss}")
+    for case in cases(function.contract):
+        answers = [read(case, policy) for policy in Policy().alternatives(name).values()]
+        assert OPEN[name](case) or len(set(answers)) == 1, case
+
+
+def read(case: Case, policy: Policy) -> tuple[bytes, bytes]:
+    """Return the right value and gradient of a case under a policy, bit for bit."""
+    answer = Oracle.of(case, policy, gradient=True).answer()
+    assert isinstance(answer, Answer)
+    assert answer.gradient is not None
+    return answer.value.tobytes(), answer.gradient.tobytes()
