@@ -43,10 +43,10 @@ def examine(framework: Framework, question: Question, expectations: list[Expecta
     findings = Findings(question, own)
     if question.dtype not in contract.dtypes:
         return _record(question, Verdict.UNSUPPORTED, f"the contract has no {question.dtype}")
-    stale = next((e for e in own if not e.varies and _stale(framework, question, e)), None)
-    if stale is not None:
-        message = f"expectation {stale.id} is stale: its witness no longer shows a deviation"
-        return _record(question, Verdict.FAIL, message, findings, started)
+    for expectation in own:
+        if not _recalled(framework, findings, expectation) and _taken_here(framework, question, expectation):
+            message = f"expectation {expectation.id} is stale: its witness no longer shows a deviation"
+            return _record(question, Verdict.FAIL, message, findings, started)
     if question.check.cases is None:
         _accuracy(framework, findings)
     else:
@@ -54,15 +54,23 @@ def examine(framework: Framework, question: Question, expectations: list[Expecta
     return _conclude(framework, findings, started)
 
 
-def _stale(framework: Framework, question: Question, expectation: Expectation) -> bool:
-    """Whether an expectation's witness, which was taken in this very place, no longer deviates."""
-    witness = expectation.witness
-    first = question.function.id == expectation.loss_functions[0]
-    mode = (expectation.modes or (first_mode(framework.engine, question.check),))[0]
-    if not first or witness.dtype != question.dtype or mode != question.mode:
+def _recalled(framework: Framework, findings: Findings, expectation: Expectation) -> bool:
+    """Ask an expectation's witness, so that what is known does not hang on the cases drawn; whether it deviates."""
+    question = findings.question
+    case = in_dtype(expectation.witness, question.dtype)
+    seen = None if case is None else look(framework, question, case, accuracy=question.check.cases is None)
+    if seen is None or (seen.judgement.ok and not hazard(question, seen.allowed)):
         return False
-    seen = look(framework, question, witness, accuracy=question.check.cases is None)
-    return seen is None or (seen.judgement.ok and not hazard(question, seen.allowed))
+    if expectation.covers(seen.case, seen.judgement):
+        findings.note(seen)
+    return True
+
+
+def _taken_here(framework: Framework, question: Question, expectation: Expectation) -> bool:
+    """Whether an expectation's witness was taken in this very place, and shows what it shows on every machine."""
+    mode = (expectation.modes or (first_mode(framework.engine, question.check),))[0]
+    place = (expectation.loss_functions[0], expectation.witness.dtype, mode)
+    return not expectation.varies and place == (question.function.id, question.dtype, question.mode)
 
 
 def _meaning(framework: Framework, findings: Findings) -> None:
@@ -213,21 +221,10 @@ def _conclude(framework: Framework, findings: Findings, started: float) -> Recor
         return _record(question, Verdict.HAZARD, f"accepted in silence: {meaning}", findings, started, shown)
     if findings.known:
         reasons = "; ".join(e.reason for e in findings.known)
-        shown = _known(framework, findings)
+        covered = findings.covered
+        shown = None if covered is None else witness(framework, question, covered, refused=covered.judgement.ok)
         return _record(question, Verdict.KNOWN, reasons, findings, started, shown)
     return _record(question, Verdict.PASS, "", findings, started)
-
-
-def _known(framework: Framework, findings: Findings) -> Witness | None:
-    """Return the witness of a known deviation: its expectation's, in this dtype and mode, or what was covered."""
-    question = findings.question
-    seen = findings.covered
-    small = in_dtype(findings.known[0].witness, question.dtype)
-    if small is not None:
-        again = look(framework, question, small, accuracy=question.check.cases is None)
-        if again is not None and (not again.judgement.ok or hazard(question, again.allowed)):
-            seen = again
-    return None if seen is None else witness(framework, question, seen, refused=seen.judgement.ok)
 
 
 def _message(findings: Findings) -> str:

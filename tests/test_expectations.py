@@ -243,12 +243,12 @@ def test_covers_cases_of_which_every_fact_is_true() -> None:
 
 
 class StubEngine(Engine):
-    """Answers log-sum-exp in float64, plus an error."""
+    """Answers log-sum-exp in float64, with a relative error, of one prediction alone if asked for."""
 
     modes = MappingProxyType({"eager": "NumPy", "other": "NumPy too"})
 
-    def __init__(self, error: float) -> None:
-        self.error = error
+    def __init__(self, error: float, only: Array | None = None) -> None:
+        self.error, self.only = error, only
 
     def start(self) -> None:
         """Import nothing."""
@@ -262,7 +262,8 @@ class StubEngine(Engine):
     def run(self, call: Call, *, mode: str, cotangent: Array | None, gradient: bool) -> Answer:
         x = call.arguments["x"].astype(np.float64)
         value = np.logaddexp.reduce(x, axis=-1)
-        return Answer((value * (1 + self.error)).astype(call.arguments["x"].dtype))
+        error = self.error if self.only is None or np.array_equal(x, self.only) else 0.0
+        return Answer((value * (1 + error)).astype(call.arguments["x"].dtype))
 
     def imports(self) -> list[str]:
         return []
@@ -336,6 +337,19 @@ def test_what_an_expectation_does_not_cover_is_a_failure() -> None:
     record = ask(WRONG, [large])
     assert record.verdict is Verdict.FAIL
     assert "stale" not in record.message
+
+
+def test_what_is_known_does_not_hang_on_the_cases_drawn() -> None:
+    witness = row(3.25, 7.5)
+    rare = Framework("stub", StubEngine(WRONG, only=witness.prediction), stub(WRONG).functions)
+    known = one(check=MEANING, grade="inaccurate", witness=json.dumps(case_to_json(witness)))
+    for dtype in ("float64", "float32"):
+        question = Question(rare.functions[0], CHECKS[MEANING], dtype, "eager", PROFILES["smoke"])
+        assert examine(rare, question, []).verdict is Verdict.PASS
+        record = examine(rare, question, [known])
+        assert record.verdict is Verdict.KNOWN
+        assert record.witness is not None
+        assert case_from_json(record.witness.model_dump()["case"]).prediction.tolist() == [[3.25, 7.5]]
 
 
 def test_a_witness_that_shows_nothing_any_more_fails() -> None:
