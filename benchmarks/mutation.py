@@ -60,7 +60,8 @@ def copied(folder: Path, packages: dict[str, str]) -> dict[str, str]:
         shutil.copytree(ROOT / source, folder / place, ignore=IGNORED)
         places[source] = place
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=IGNORED)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     return places
 

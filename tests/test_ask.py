@@ -110,6 +110,17 @@ def test_sums(reduction: Reduction) -> None:
     assert ask.grades(case, value=right)[0] == Grade.CORRECTLY_ROUNDED
 
 
+def test_sums_in_any_order_are_granted_only_if_asked_for() -> None:
+    x = np.zeros((1, 400), np.float32)
+    case = Case(loss=Loss.LOG_SUM_EXP, prediction=x)
+    # 200 roundings of the sum of exponentials: more than 2 sqrt(400), less than 399.
+    value = (exact.evaluate(case).value.h + 200 * 2.0**-24).astype(np.float32)
+    assert ask.grades(case, value=value)[0] == Grade.SEQUENTIAL
+    assert ask.grades(case, value=value, any_order=True)[0] == Grade.SHIFT_STABLE
+    assert ask.policies(case, "infinite_logit", Grade.SHIFT_STABLE, value=value) == set()
+    assert len(ask.policies(case, "infinite_logit", Grade.SHIFT_STABLE, value=value, any_order=True)) == 3
+
+
 class TestPolicies:
     """Which values of a policy an answer agrees with."""
 
