@@ -76,15 +76,15 @@ def _no_constants() -> Iterator[None]:
     """Keep Hypothesis from drawing constants that it finds in modules that happen to be imported, and are no library.
 
     With them a seed would give other cases for a person who changes their loss, or after other tests. Hypothesis has no
-    setting for that (6.170.17).
+    setting for that (6.170.17). Where it has these names no longer they are drawn.
     """
-    names = [name for name in ("_get_local_constants", "CONSTANTS_CACHE") if hasattr(PROVIDERS, name)]
-    before = {name: getattr(PROVIDERS, name) for name in names}
-    if len(names) == 2:
-        PROVIDERS._get_local_constants = PROVIDERS.Constants
-        PROVIDERS.CONSTANTS_CACHE = type(before["CONSTANTS_CACHE"])(1024)
+    if not all(hasattr(PROVIDERS, name) for name in ("_get_local_constants", "Constants", "CONSTANTS_CACHE")):
+        yield
+        return
+    before = PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE
+    # The cache is of what is left of the constants for each range, and not to be mixed up with its owner's.
+    PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE = PROVIDERS.Constants, type(before[1])(1024)
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(PROVIDERS, name, value)
+        PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE = before

@@ -61,8 +61,8 @@ def _recalled(framework: Framework, findings: Findings, expectation: Expectation
     seen = None if case is None else look(framework, question, case, accuracy=question.check.cases is None)
     if seen is None or (seen.judgement.ok and not hazard(question, seen.allowed)):
         return False
-    if expectation.covers(seen.case, seen.judgement):
-        findings.note(seen)
+    if findings.note(seen):
+        findings.failure = seen
     return True
 
 

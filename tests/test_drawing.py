@@ -10,9 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture import providers
 
-from lossconform.drawing import each, given_seed, seeded
+from lossconform.drawing import CORE, each, given_seed, seeded
 
 NUMBERS = st.lists(st.integers(0, 10**6), min_size=4, max_size=4)
+
+
+@pytest.fixture(autouse=True)
+def no_seed_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CORE, "global_force_seed", None)
 
 
 def drawn(number: int, turn: int = 0, examples: int = 30) -> list[list[int]]:

@@ -339,17 +339,30 @@ def test_what_an_expectation_does_not_cover_is_a_failure() -> None:
     assert "stale" not in record.message
 
 
-def test_what_is_known_does_not_hang_on_the_cases_drawn() -> None:
-    witness = row(3.25, 7.5)
-    rare = Framework("stub", StubEngine(WRONG, only=witness.prediction), stub(WRONG).functions)
-    known = one(check=MEANING, grade="inaccurate", witness=json.dumps(case_to_json(witness)))
-    for dtype in ("float64", "float32"):
-        question = Question(rare.functions[0], CHECKS[MEANING], dtype, "eager", PROFILES["smoke"])
-        assert examine(rare, question, []).verdict is Verdict.PASS
-        record = examine(rare, question, [known])
-        assert record.verdict is Verdict.KNOWN
-        assert record.witness is not None
-        assert case_from_json(record.witness.model_dump()["case"]).prediction.tolist() == [[3.25, 7.5]]
+RARE = row(3.25, 7.5)
+
+
+def rarely(grades: list[str], dtype: str = "float64") -> Any:
+    """Ask a function that is wrong of one prediction alone, with an expectation of each grade that has it as witness."""
+    function = stub(WRONG).functions[0]
+    framework = Framework("stub", StubEngine(WRONG, only=RARE.prediction), (function,))
+    witness = json.dumps(case_to_json(RARE))
+    expectations = [one(check=MEANING, grade=grade, witness=witness) for grade in grades]
+    return examine(framework, Question(function, CHECKS[MEANING], dtype, "eager", PROFILES["smoke"]), expectations)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_known_does_not_hang_on_the_cases_drawn(dtype: str) -> None:
+    assert rarely([], dtype).verdict is Verdict.PASS
+    record = rarely(["inaccurate"], dtype)
+    assert record.verdict is Verdict.KNOWN
+    assert case_from_json(record.witness.model_dump()["case"]).prediction.tolist() == RARE.prediction.tolist()
+
+
+def test_a_witness_that_shows_more_than_is_covered_fails() -> None:
+    record = rarely(["sequential"])
+    assert record.verdict is Verdict.FAIL
+    assert "inaccurate" in record.message
 
 
 def test_a_witness_that_shows_nothing_any_more_fails() -> None:
