@@ -343,7 +343,7 @@ RARE = row(3.25, 7.5)
 
 
 def rarely(grades: list[str], dtype: str = "float64") -> Any:
-    """Ask a function that is wrong of one prediction alone, with an expectation of each grade that has it as witness."""
+    """Ask a function that is wrong of one prediction alone; that is the witness of an expectation of each grade."""
     function = stub(WRONG).functions[0]
     framework = Framework("stub", StubEngine(WRONG, only=RARE.prediction), (function,))
     witness = json.dumps(case_to_json(RARE))
