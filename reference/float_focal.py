@@ -17,13 +17,18 @@ from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.float_arithmetic import Arithmetic, clipped
-from lossconform.reference.float_losses import Probability, reduced
+from lossconform.reference.float_losses import reduced
+from lossconform.reference.float_probabilities import FLOOR, Probability, floored
+from lossconform.reference.formats import Float64
 from lossconform.reference.running import Running
 
 N = TypeVar("N", bound=Running)
 
 SLOPE, BEND = 1, 2
 """How many derivatives are wanted."""
+
+FAR = 2.0**40
+"""A logit in the place of an infinite one: the sigmoid of what is left of it after a short target is within TINY."""
 
 POWERS = (0, 1, 2, 3, 4)
 """Exponents whose powers of short targets are exact."""
@@ -46,6 +51,7 @@ class Element(Generic[N]):
         mixed: which elements have one factor for both terms.
         gamma: the exponent.
         rule: what that factor is made of, of `focal_target`.
+        vanished: which elements have q = 0 and which have p = 0, so that a power of it is 0.
     """
 
     at: Probability[N]
@@ -60,6 +66,7 @@ class Element(Generic[N]):
     mixed: Mask
     gamma: N
     rule: str
+    vanished: tuple[Mask, Mask]
 
     def derivatives(self, order: int) -> list[N]:
         """Return the loss and its derivatives up to an order."""
@@ -72,7 +79,11 @@ class Element(Generic[N]):
     def _two_terms(self, order: int) -> list[N]:
         """Return those of a q^gamma (-log p) + b p^gamma (-log q)."""
         at, g = self.at, self.gamma
-        positive, negative = self.a * (-(g * at.log_q)).exp(), self.b * (-(g * at.log_p)).exp()
+        power_q, power_p = (
+            (-(g * log)).exp().zero_where(nothing & (g.h > 0))
+            for log, nothing in zip((at.log_q, at.log_p), self.vanished, strict=True)
+        )
+        positive, negative = self.a * power_q, self.b * power_p
         log_p, log_q = self.log_p, self.log_q
         found = [positive * log_p + negative * log_q]
         if order >= SLOPE:
@@ -122,7 +133,9 @@ class Element(Generic[N]):
         lean = self.t - self.rest
         own = at_logits(lean * self.z)
         pull = -(lean * own.p)
-        return [-own.log_q, pull, pull * lean * own.q]
+        # At the ends m is 1 exactly where the logit leans the other way.
+        certain = (self.vanished[0] | self.vanished[1]) & (own.log_p.h > FAR * lean.error) & (lean.h * self.z.h < 0)
+        return [-own.log_q.zero_where(certain), pull, pull * lean * own.q]
 
 
 READINGS: dict[str, Any] = {
@@ -136,12 +149,14 @@ READINGS: dict[str, Any] = {
 def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Element[N], Mask]:
     """Return the elements of a problem, and which rows they cover up to an order of derivatives.
 
-    Of certain and right probabilities, 0 or 1, the loss and its slope are 0.
+    Probabilities of exactly 0 and 1 have their loss here, and no derivatives.
     """
     case, policy = problem.case, problem.policy
     a, b = tier.weights(problem)
     mixed = (a.h != 0) & (b.h != 0) & (policy.focal_target != "terms")
     one = tier.number.exact(np.ones((1, 1)))
+    none = np.zeros(problem.x.shape, bool)
+    vanished = none, none
     if case.form is Form.LOGITS:
         covered = np.isfinite(problem.x).all(axis=1)
         z = tier.number.exact(np.where(np.isfinite(problem.x), problem.x, 0.0))
@@ -150,26 +165,33 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     else:
         seen, inside = clipped(problem)
         p = problem.x if policy.focal_range == "as_given" else seen
-        usable = (p >= LOW) & (p < 1) & (seen >= LOW) & (seen < 1)  # false for NaN
-        still = ((p == 1) & (b.h == 0)) | ((p == 0) & (a.h == 0))
-        still &= inside & bool(case.gamma) & (policy.zero_times_infinity == "zero") & (order < BEND)
-        # Of certain probabilities that the logarithms see clipped one factor is 0 and the other 1.
-        ends = ((p == 0) | (p == 1)) & ~inside & ~mixed & bool(case.gamma) & (order < SLOPE)
-        a, b = a.zero_where(still | (ends & (p == 1))), b.zero_where(still | (ends & (p == 0)))
-        covered = (usable | still | ends).all(axis=1)
-        covered = np.logical_and(covered, not policy.probability_range.endswith("log_clamped"))
-        none = np.zeros(p.shape, bool)
-        at = Probability.of(tier, np.where(usable | ends, p, 0.5), ends, ends)
-        logs = Probability.of(tier, np.where(usable | ends, seen, 0.5), none, none)
-        log_p, log_q, live = logs.log_p, logs.log_q, tier.number.exact(inside.astype(np.float64))
+        clamped, zero = policy.probability_range.endswith("log_clamped"), policy.zero_times_infinity == "zero"
+        logs = Probability.of(tier, seen, (a.h == 0) & zero, (b.h == 0) & zero, clamped=clamped)
+        low, unsure = floored(seen) if clamped else (none, none)
+        vanished = p == 1, p == 0
+        odd = ~((p >= LOW) & (p <= 1) | vanished[1]) | logs.odd
+        if order >= SLOPE:
+            odd |= vanished[0] | vanished[1] | (seen == 0) | (seen == 1) | unsure
+        if order >= BEND:
+            odd |= low & inside
+        at = Probability.of(tier, np.where(odd, 0.5, p), ~none, ~none)
         z = at.log_q - at.log_p
+        far = tier.number.exact(np.where(vanished[0], FAR, -FAR))
+        z = far.or_else(vanished[0] | vanished[1], z)
+        at.p, at.q = at.p.zero_where(vanished[1]), at.q.zero_where(vanished[0])
+        log_p, log_q, live = logs.log_p, logs.log_q, tier.number.exact(inside.astype(np.float64))
+        if clamped:
+            own = tier.number.exact(np.where(odd, 0.5, seen))
+            slower = (own * (one - own)).over(tier.number.exact(np.full((1, 1), FLOOR)))
+            live = slower.or_else(low & inside, live)
+        covered = ~odd.any(axis=1)
     t = tier.smoothed(problem, slice(None))
     if case.alpha is not None:
         covered = np.logical_and(covered, sane_rows(np.array([[case.alpha, 1 - case.alpha]]))[0])
         a = a * tier.number.exact(np.full((1, 1), case.alpha))
         b = b * tier.number.difference(np.ones((1, 1)), np.full((1, 1), case.alpha))
     gamma = tier.number.exact(np.full((1, 1), case.gamma))
-    element = Element(at, log_p, log_q, live, z, a, b, t, one - t, mixed, gamma, policy.focal_target)
+    element = Element(at, log_p, log_q, live, z, a, b, t, one - t, mixed, gamma, policy.focal_target, vanished)
     return element, covered & sane_rows(problem.cotangent)
 
 
@@ -189,8 +211,8 @@ def focal(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
     element, covered = _elements(problem, tier, order)
     found = element.derivatives(order)
     value = reduced(problem, tier, found[0]).enclosure()
-    if problem.case.form is Form.LOGITS and problem.policy.class_axis_reduction == "none":
-        value = _beside(problem, element, value)
+    if problem.policy.class_axis_reduction == "none":
+        value = (_beside if problem.case.form is Form.LOGITS else _at_the_ends)(problem, element, value)
     slope = None
     if gradient:
         slope = (_by_prediction(problem, element, found)[0] * tier.spread(problem)).enclosure()
@@ -252,8 +274,36 @@ def _beside(problem: Canonical, element: Element[N], value: Enclosure) -> Enclos
     plain &= little <= 2.0**-60
     if not plain.any():
         return value
+    reach = np.maximum(base.h * little, np.spacing(np.abs(base.enclosure().lo)))
+    return _placed(value, base, plain, np.where(above, 0.0, -reach), np.where(above, reach, 0.0))
+
+
+def _at_the_ends(problem: Canonical, element: Element[N], value: Enclosure) -> Enclosure:
+    """Place the losses of probabilities 0 and 1 with finite logarithms, w m^gamma c, that have few digits.
+
+    Of `arithmetic` m is the target or 1 less it, and the loss a number of few digits if gamma is small; of `geometric`
+    it is below w c by less than 2 gamma exp(-c) of it.
+    """
+    gamma, rule = problem.case.gamma, element.rule
+    c = element.t * element.log_p + element.rest * element.log_q
+    base = (element.a + element.b) * c
+    ends = element.mixed & (element.vanished[0] | element.vanished[1])
+    reach = np.zeros(base.h.shape)
+    if rule == "arithmetic" and gamma in POWERS:
+        m = element.t * element.at.q + element.rest * element.at.p
+        for _ in range(int(gamma)):
+            base = base * m
+    elif rule == "geometric" and 0 < gamma <= POWERS[-1]:
+        ends &= c.h >= 64
+        reach = np.maximum(base.h * (4 * gamma * np.exp(-c.h)), np.spacing(np.abs(base.enclosure().lo)))
+    else:
+        return value
+    plain = ends & (base.error == 0) & (base.h >= 2.0**-900) & (base.h <= 2.0**900)
+    return _placed(value, base, plain, -reach, np.zeros(reach.shape)) if plain.any() else value
+
+
+def _placed(value: Enclosure, base: N, plain: Mask, lo: Float64, hi: Float64) -> Enclosure:
+    """Return values of which some lie next to an exact number, by so much at least and at most."""
     exact = base.enclosure()
-    reach = np.maximum(base.h * little, np.spacing(np.abs(exact.lo)))
-    lo, hi = np.where(above, exact.lo, exact.lo - reach), np.where(above, exact.lo + reach, exact.lo)
-    parts = (base.h, lo, hi), (value.h, value.lo, value.hi)
+    parts = (base.h, exact.lo + lo, exact.lo + hi), (value.h, value.lo, value.hi)
     return Enclosure(*(np.where(plain, mine, its) for mine, its in zip(*parts, strict=True)))

@@ -19,6 +19,7 @@ from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
+from lossconform.reference.float_probabilities import FLOOR, Probability, Shares, floored, strict
 from lossconform.reference.formats import Float64
 from lossconform.reference.rows import target_clip_range
 from lossconform.reference.running import Running
@@ -57,69 +58,47 @@ def negative_log_likelihood(problem: Canonical, tier: Arithmetic[N], gradient: b
     t = tier.target(problem, ALL)
     value = t * tier.number.exact(np.where(t.h == 0, 0.0, -problem.x))
     covered = weighed(problem) & sane_rows(problem.cotangent)
-    if _strict(problem):
+    if strict(problem):
         covered &= np.isfinite(problem.x).all(axis=1)
     slope = -(t * tier.factor(problem)) if gradient else None
     return _bounds(value.folded(), slope, covered)
 
 
 def cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
-    """Enclose -sum t_i log q_i; the gradient is -t_j / q_j, nothing where q is clipped."""
-    t, (q, inside) = tier.target(problem, ALL), clipped(problem)
+    """Enclose -sum t_i log q_i; the gradient is -t_j / q_j, nothing where q is clipped, and what dividing by Q adds."""
+    t = tier.target(problem, ALL)
     nothing = t.h == 0
-    fine = np.isfinite(problem.x) & (q >= 0) & (nothing | ((q >= LOW) & (q <= HIGH)))
-    if _strict(problem):
-        fine &= q != 0
-    safe = tier.number.exact(np.where(nothing | ~fine, 1.0, q))
-    covered = weighed(problem) & fine.all(axis=1) & sane_rows(problem.cotangent)
-    covered = np.logical_and(covered, problem.policy.probability_sum == "as_given")
-    slope = -(t.over(safe) * tier.factor(problem)).zero_where(nothing | ~inside) if gradient else None
-    return _bounds(-(t * safe.log()).folded(), slope, covered)
-
-
-def _strict(problem: Canonical) -> bool:
-    """Return whether 0 times an infinity is NaN here."""
-    return problem.policy.zero_times_infinity == "nan" and problem.labels is None
+    shares = Shares.of(problem, tier, nothing)
+    covered = weighed(problem) & ~shares.odd.any(axis=1) & sane_rows(problem.cotangent)
+    slope = shares.slope(problem, t) * tier.factor(problem) if gradient else None
+    value = (t * shares.log.zero_where(nothing)).folded().enclosure()
+    if problem.policy.probability_sum != "as_given":
+        value = shares.narrowed(value, t)
+    return collected(value, None if slope is None else slope.enclosure(), covered)
 
 
 def binary_cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
-    """Enclose a (-log p) + b log1p(p / (1 - p)); the gradient is b / (1 - p) - a / p, nothing where p is clipped."""
+    """Enclose a (-log p) + b log1p(p / (1 - p)); the gradient is b / (1 - p) - a / p, nothing where p is clipped.
+
+    With clamped logarithms it is (b p - a (1 - p)) over no less than the floor of the divisor.
+    """
     (a, b), (p, inside) = tier.weights(problem), clipped(problem)
-    pair = Probability.of(tier, p, a.h == 0, b.h == 0)
-    covered = ~pair.odd.any(axis=1) & np.isfinite(problem.x).all(axis=1) & sane_rows(problem.cotangent)
-    if problem.policy.zero_times_infinity == "nan":
-        covered &= ((p > 0) & (p < 1)).all(axis=1)
-    covered = np.logical_and(covered, not problem.policy.probability_range.endswith("log_clamped"))
+    clamped = problem.policy.probability_range.endswith("log_clamped")
+    pair = Probability.of(tier, p, a.h == 0, b.h == 0, clamped=clamped)
+    odd = pair.odd | ~np.isfinite(problem.x)
+    if problem.policy.zero_times_infinity == "nan" and not clamped:
+        odd |= (p == 0) | (p == 1)
     value = a * pair.log_p + b * pair.log_q
     slope = None
     if gradient:
-        slope = ((b.over(pair.q) - a.over(pair.p)) * tier.spread(problem)).zero_where(~inside)
-    return _bounds(reduced(problem, tier, value), slope, covered)
-
-
-@dataclass(eq=False)
-class Probability(Generic[N]):
-    """p and q = 1 - p with -log p and -log q; where one is 0 and weighs nothing, 1 and 0 in its place.
-
-    Attributes:
-        odd: what is left to the exact tier: p outside of [0, 1] or below LOW, or a logarithm of 0 that has a weight.
-    """
-
-    p: N
-    q: N
-    log_p: N
-    log_q: N
-    odd: Mask
-
-    @classmethod
-    def of(cls, tier: Arithmetic[N], p: Float64, no_p: Mask, no_q: Mask) -> Probability[N]:
-        """Return that of given probabilities, and where each class weighs nothing."""
-        inside = (p >= LOW) & (p <= 1) | (p == 0)  # false for NaN
-        odd = ~inside | ((p == 0) & ~no_p) | ((p == 1) & ~no_q)
-        own = tier.number.exact(np.where(odd | (p == 0), 1.0, p))
-        less = np.where(odd | (p == 1), 0.0, p)
-        rest = tier.number.difference(np.ones_like(p), less)
-        return cls(own, rest, -own.log(), tier.number.exact(less).over(rest).log1p(), odd)
+        slope = b.over(pair.q) - a.over(pair.p)
+        if clamped:
+            low, unsure = floored(p)
+            odd |= unsure
+            own, rest = tier.number.exact(p), tier.number.difference(np.ones_like(p), p)
+            slope = (b * own - a * rest).over(tier.number.exact(np.full((1, 1), FLOOR))).or_else(low, slope)
+        slope = (slope * tier.spread(problem)).zero_where(~inside)
+    return _bounds(reduced(problem, tier, value), slope, ~odd.any(axis=1) & sane_rows(problem.cotangent))
 
 
 def divergence(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:

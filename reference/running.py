@@ -129,10 +129,11 @@ class Single(Running):
         return Single(-self.h, self.error)
 
     def over(self, other: Single) -> Single:
-        """Return the quotient: both errors, and u of it."""
+        """Return the quotient: both errors, and u of it; over exactly 1 the number itself."""
         h, size = self.h / other.h, np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * U
-        return Single(h, error * WIDEN + 8 * TINY * np.maximum(1, 1 / size) * _some(self, np.abs(self.h)))
+        error = error * WIDEN + 8 * TINY * np.maximum(1, 1 / size) * _some(self, np.abs(self.h))
+        return Single(h, np.where((other.h == 1) & (other.error == 0), self.error, error))
 
     def folded(self) -> Single:
         """Return the sums over axis 1: the errors, and depth(C) u of the sum of sizes."""
@@ -209,11 +210,15 @@ class Double(Running):
         return Double(-self.h, -self.low, self.error)
 
     def over(self, other: Double) -> Double:
-        """Return the quotient: both errors, and ROUND of it."""
+        """Return the quotient: both errors, and ROUND of it; over exactly 1 the number itself."""
         h, low = dd.over((self.h, self.low), (other.h, other.low))
         size = np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * ROUND
-        return Double(h, low, error * WIDEN + FLOOR * np.maximum(1, 1 / size) * _some(self, np.abs(self.h)))
+        error = error * WIDEN + FLOOR * np.maximum(1, 1 / size) * _some(self, np.abs(self.h))
+        one = (other.h == 1) & (other.low == 0) & (other.error == 0)
+        return Double(
+            *(np.where(one, mine, its) for mine, its in zip(vars(self).values(), (h, low, error), strict=True))
+        )
 
     def folded(self) -> Double:
         """Return the sums over axis 1: the errors, and what `fold_pairs` lost."""

@@ -185,8 +185,10 @@ class TestCounts:
         assert same(case, gradient=False).rows == {"fast": 4}
         p = case.replace(form=Form.PROBABILITIES, prediction=np.full((4, 3), 2.0**-30, np.float32))
         assert same(p, gradient=False).rows == {"fast": 4}
-        policy = Policy(probability_range="clipped_and_log_clamped")
-        assert same(p, policy, gradient=False).rows == {"exact": 4}
+        policy = Policy(probability_range="log_clamped")
+        ends = p.replace(prediction=np.resize(np.array([0, 1, 1], np.float32), (4, 3)))
+        assert same(ends, policy, gradient=False).rows == {"fast": 4}
+        assert same(ends, policy).rows == {"exact": 4}
 
     def test_no_rows(self) -> None:
         case = self.case("float32", np.zeros((0, 3)))
