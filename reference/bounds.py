@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,12 +105,10 @@ def sane_rows(array: Float64) -> Mask:
 
 def take(problem: Canonical, index: NDArray[np.intp] | slice) -> Canonical:
     """Return some rows of a problem, reduced and sloped as they are in the whole: its denominator and cotangent."""
-    parts = {
-        name: getattr(problem, name)[index] for name in ("x", "where", "kept", "label_weight", "row_weight", "nan_rows")
-    }
-    base = None if problem.base is None else problem.base[index]
-    labels = None if problem.labels is None else problem.labels[index]
-    result = dataclasses.replace(problem, base=base, labels=labels, **parts)
+    names = ("prediction", "where", "target", "kept", "label_weight", "row_weight", "nan_rows", "labels")
+    given: dict[str, Any] = {name: getattr(problem, name) for name in names}
+    some: dict[str, Any] = {name: None if array is None else array[index] for name, array in given.items()}
+    result = dataclasses.replace(problem, **some)
     # Cached properties that look at the whole case.
     result.__dict__["denominator"] = problem.denominator
     if problem.case.cotangent is not None:

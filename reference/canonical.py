@@ -55,9 +55,9 @@ class Canonical:
     Attributes:
         case: the case it comes from.
         policy: the policy it is read under.
-        x: the prediction, float64, shape (N, C).
+        prediction: in its own dtype, (N, C).
         where: the classes that take part, (N, C).
-        base: the target before smoothing and weights, (N, C); None for functions.
+        target: in its own dtype, (N, C); None for functions and for an index.
         kept: the rows that are not ignored, (N,).
         label_weight: the class weight of each row's label, (N,); 1 without class weights or index labels.
         row_weight: the sample weight of each row, (N,).
@@ -67,14 +67,35 @@ class Canonical:
 
     case: Case
     policy: Policy
-    x: Float64
+    prediction: Array
     where: NDArray[np.bool_]
-    base: Float64 | None
+    target: Array | None
     kept: NDArray[np.bool_]
     label_weight: Float64
     row_weight: Float64
     nan_rows: NDArray[np.bool_]
     labels: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows there are, and classes: (N, C)."""
+        n, c = self.prediction.shape
+        return n, c
+
+    @cached_property
+    def x(self) -> Float64:
+        """The prediction, float64, (N, C). Made when it is asked for: of a large problem only its blocks are."""
+        return self.prediction.astype(np.float64)
+
+    @cached_property
+    def base(self) -> Float64 | None:
+        """The target before smoothing and weights, (N, C), made like `x`; None for functions."""
+        if self.labels is None:
+            return None if self.target is None else self.target.astype(np.float64)
+        base = np.zeros(self.shape)
+        used = np.flatnonzero(self.kept & ~self.nan_rows)
+        base[used, self.labels[used]] = 1.0
+        return base
 
     @property
     def wide(self) -> bool:
@@ -86,7 +107,7 @@ class Canonical:
     @property
     def entries(self) -> int:
         """How many values a row has in reduction none: 1, or the number of classes."""
-        return self.x.shape[1] if self.wide else 1
+        return self.shape[1] if self.wide else 1
 
     @property
     def value_shape(self) -> tuple[int, ...]:
@@ -100,14 +121,14 @@ class Canonical:
         """The rows that a mean counts, (N,): those not ignored, even where a label that is no class gives 0."""
         case = self.case
         if case.ignore_index is None or case.target is None or case.target_form is not TargetForm.INDEX:
-            return np.ones(self.x.shape[0], bool)
+            return np.ones(self.shape[0], bool)
         counted: NDArray[np.bool_] = case.target.reshape(-1) != case.ignore_index
         return counted
 
     @cached_property
     def denominator(self) -> Fraction | None:
         """What the sum is divided by: 1 without a mean; None for a mean over nothing."""
-        case, n = self.case, self.x.shape[0]
+        case, n = self.case, self.shape[0]
         kind = {
             Reduction.NONE: "one",
             Reduction.SUM: "one",
@@ -132,7 +153,7 @@ class Canonical:
         eps = Fraction(self.case.label_smoothing)
         if self.case.loss in BINARY:
             return 1 - eps, eps / 2
-        k = self.x.shape[1]
+        k = self.shape[1]
         if self.policy.smoothing == "other_classes" and k > 1:
             share = eps / (k - 1)
             return 1 - eps - share, share
@@ -141,7 +162,7 @@ class Canonical:
     @cached_property
     def cotangent(self) -> Float64:
         """The upstream gradient for each row and entry, shape (N, entries)."""
-        n = self.x.shape[0]
+        n = self.shape[0]
         given = self.case.cotangent
         if given is None:
             return np.ones((n, self.entries))
@@ -161,7 +182,7 @@ class Canonical:
     def weights(self) -> Float64:
         """Return the weight that each class's target is multiplied by, in float64, shape (N, C)."""
         case = self.case
-        weight = np.repeat((self.row_weight * self.kept)[:, None], self.x.shape[1], axis=1)
+        weight = np.repeat((self.row_weight * self.kept)[:, None], self.shape[1], axis=1)
         if case.class_weight is None:
             return weight
         if case.target_form is TargetForm.INDEX and self.policy.smoothing_weight == "label_class":
@@ -186,26 +207,24 @@ def canonical(case: Case, policy: Policy) -> Canonical:
     the loss: none is ignored in silence.
     """
     _refuse_what_means_nothing(case)
-    x = rows(case, case.prediction.astype(np.float64))
-    n, c = x.shape
+    prediction = rows(case, case.prediction)
+    n, c = prediction.shape
     where = np.broadcast_to(np.True_, (n, c)) if case.where is None else rows(case, case.where)
     row_weight = np.ones(n) if case.sample_weight is None else case.sample_weight.astype(np.float64).reshape(-1)
     kept, nan_rows = np.ones(n, bool), np.zeros(n, bool)
     label_weight = np.ones(n)
-    base: Float64 | None = None
+    target: Array | None = None
     labels: NDArray[np.int64] | None = None
     if case.loss not in FUNCTIONS:
         assert case.target is not None  # noqa: S101 - validated with the case
         if case.target_form is TargetForm.INDEX:
             labels, kept, nan_rows = _labels(case, policy, case.target.reshape(-1))
-            base = np.zeros((n, c))
-            used = np.flatnonzero(kept & ~nan_rows)
-            base[used, labels[used]] = 1.0
             if case.class_weight is not None:
+                used = np.flatnonzero(kept & ~nan_rows)
                 label_weight[used] = case.class_weight.astype(np.float64)[labels[used]]
         else:
-            base = rows(case, case.target.astype(np.float64))
-    return Canonical(case, policy, x, where, base, kept, label_weight, row_weight, nan_rows, labels)
+            target = rows(case, case.target)
+    return Canonical(case, policy, prediction, where, target, kept, label_weight, row_weight, nan_rows, labels)
 
 
 def _refuse_what_means_nothing(case: Case) -> None:

@@ -61,7 +61,7 @@ def _soft(problem: Canonical) -> Soft:
         p = np.where(total > 0, e / total, 0.0)
         log_p = np.where(np.isfinite(d), d - np.log(np.where(total > 0, total, 1.0)), 0.0)
     reach = np.where(np.isfinite(x), np.abs(m) + np.abs(np.where(np.isfinite(x), x, 0.0)), 0.0)
-    return Soft(p, log_p, reach, np.abs(m), float(np.log(problem.x.shape[1])))
+    return Soft(p, log_p, reach, np.abs(m), float(np.log(problem.shape[1])))
 
 
 def _own(s: Soft) -> Float64:
@@ -80,7 +80,7 @@ Pair = tuple[Terms, Terms]
 def _cross_entropy(problem: Canonical, factor: Float64) -> Pair:
     s = _soft(problem)
     t = problem.float_target() * problem.weights()
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     mass, loss = _sum(t), _sum(t * np.abs(s.log_p))
     one_term = problem.case.target_form is TargetForm.INDEX and problem.case.label_smoothing == 0
     value = Terms(mass * (1 + s.log_n) + loss, _sum(t * s.reach), mass if one_term else mass + loss, n, loss)
@@ -98,7 +98,7 @@ def _cross_entropy(problem: Canonical, factor: Float64) -> Pair:
 def _functions(problem: Canonical, factor: Float64) -> Pair:
     """Log-sum-exp, softmax, log-softmax, entropy; factor is abs(cotangent), (N, entries)."""
     s = _soft(problem)
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     own, one = _own(s), np.ones_like(s.p)
     zero = np.zeros_like(s.p)
     loss = problem.case.loss
@@ -128,7 +128,7 @@ def _negative_log_likelihood(problem: Canonical, factor: Float64) -> Pair:
     size = t * np.abs(np.where(np.isfinite(problem.x), problem.x, 0.0))
     loss = _sum(size)
     zero = np.zeros_like(loss)
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     value = Terms(loss, zero, loss, n, loss)
     return value, Terms(factor * t, 0 * t, 0 * t, n, factor * t)
 
@@ -142,7 +142,7 @@ def _likelihood(problem: Canonical, factor: Float64) -> Pair:
         logs = np.abs(np.log(np.maximum(q / np.where(scale > 0, scale, 1.0), 5e-324)))
         slope = np.where(t > 0, t / np.maximum(q, 1e-300), 0.0) + _sum(t) / np.where(scale > 0, scale, 1.0)
     mass, loss = _sum(t), _sum(t * logs)
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     value = Terms(mass + loss, 0 * mass, mass + loss, n, loss)
     jump = _jump(problem, t, q, scale) / (FACTOR * problem.case.format.unit_roundoff)
     return value, Terms(factor * (slope + jump), 0 * slope, factor * slope, n, factor * slope)
@@ -175,7 +175,7 @@ def _over_classes(problem: Canonical, value: Terms) -> Terms:
     rule = problem.policy.class_axis_reduction
     if rule == "none":
         return value
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     scale = 1 / n if rule == "mean" else 1.0
     size = _sum(value.size) * scale
     return Terms(
@@ -277,7 +277,7 @@ CONDITIONS: dict[tuple[Loss, Form], Callable[[Canonical, Float64], Pair]] = {
 def conditions(problem: Canonical) -> tuple[Condition, Condition]:
     """Return the condition of the value and of the gradient of a canonical problem."""
     case = problem.case
-    c = problem.x.shape[1]
+    c = problem.shape[1]
     scale = 1.0 if problem.denominator is None else float(1 / problem.denominator)
     cotangent = np.abs(problem.cotangent)
     factor = cotangent * scale
@@ -303,7 +303,7 @@ def _sloped(problem: Canonical, gradient: Terms, factor: Float64) -> Condition:
         terms=unrows(case, gradient.terms),
         n=gradient.n,
         batch=unrows(case, gradient.size) * (weighed and case.reduction is not Reduction.NONE),
-        rows=max(problem.x.shape[0], 1),
+        rows=max(problem.shape[0], 1),
         floor=np.full(case.prediction.shape, tiny * reach),
     )
 

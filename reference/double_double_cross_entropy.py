@@ -41,7 +41,7 @@ def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
 def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
     """Return the class of each row, its weight within 2 ROUND, and whether that is 1."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    lines = np.arange(problem.x.shape[0])
+    lines = np.arange(problem.shape[0])
     if problem.labels is None:
         labels = problem.base.argmax(axis=1)
         own = problem.base[lines, labels]
@@ -58,7 +58,7 @@ def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
 
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log S); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
-    lines = np.arange(problem.x.shape[0])
+    lines = np.arange(problem.shape[0])
     slopes = Table.like(problem.x if gradient else problem.x[:0])
     labels, weight, ones = labels_of(problem)
     upstream = at(given(problem), np.s_[:, 0])
@@ -146,7 +146,7 @@ def _sum_is(times: int, own: Pair, gaps: Pair) -> Mask:
 def _dense(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose sum t_i (m - x_i) + T log S; gradient T p - t, whose error is absolute."""
     case = problem.case
-    n, c = problem.x.shape
+    n, c = problem.shape
     assert problem.base is not None  # noqa: S101 - a loss with a target
     slopes = Table.like(problem.x if gradient else problem.x[:0])
     gap, mass = (np.empty(n), np.empty(n)), (np.empty(n), np.empty(n))

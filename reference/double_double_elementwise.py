@@ -28,7 +28,7 @@ def negative(a: Pair) -> Pair:
 
 def spread(problem: Canonical) -> Pair:
     """Return the factor of each element, (N, C), within 2 ROUND."""
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     factor = given(problem)
     rule = problem.policy.class_axis_reduction
     if rule == "none":

@@ -32,7 +32,7 @@ def _in_blocks(family: Family) -> Family:
     """Evaluate block by block, for families that hold dozens of copies of what they are given."""
 
     def blocked(problem: Canonical, gradient: bool) -> Bounds:
-        n, c = problem.x.shape
+        n, c = problem.shape
         size = max(1, BLOCK // c)
         return joined([family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)])
 
@@ -66,7 +66,7 @@ FAMILIES: dict[tuple[Loss, Form], Family] = {
 def evaluate(problem: Canonical, *, gradient: bool = True) -> Bounds | None:
     """Enclose the rows of a problem to about 90 bits; see `fast.evaluate`."""
     family = FAMILIES.get((problem.case.loss, problem.case.form))
-    if family is None or problem.denominator is None or 0 in problem.x.shape:
+    if family is None or problem.denominator is None or 0 in problem.shape:
         return None
     with np.errstate(all="ignore"):
         return ignoring(problem, family(problem, gradient))

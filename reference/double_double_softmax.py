@@ -35,7 +35,7 @@ def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
 
 def softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose p; its gradient only where the factors of a row are equal, and it is 0."""
-    value, zero = Table.like(problem.x), Table(*(np.zeros(problem.x.shape) for _ in range(3)))
+    value, zero = Table.like(problem.x), Table(*(np.zeros(problem.shape) for _ in range(3)))
 
     def use(block: Block, sums: Sums) -> None:
         one = np.ones_like(sums.top), np.zeros_like(sums.top)

@@ -65,7 +65,7 @@ Use = Callable[[Block, Sums], None]
 
 def sweep(problem: Canonical, use: Use | None) -> Sums:
     """Return the sums of all rows, having used each block."""
-    n, c = problem.x.shape
+    n, c = problem.shape
     size = max(1, BLOCK // c)
     top, high, low = np.empty(n), np.empty(n), np.empty(n)
     parts = []
@@ -112,7 +112,7 @@ def _block(problem: Canonical, rows: slice, keep: bool) -> tuple[Float64, Pair |
 
 
 def _summed(problem: Canonical, rows: slice, top: Float64, rest: Pair) -> Sums:
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     error = rest[0] * (EXP + (depth(n) + 3) ** 2 * 2.0**-106) * WIDEN + n * FLOOR
     alone, vanished = _little(problem, rows, top, rest[0] < n * FLOOR)
     high, low = rest

@@ -81,7 +81,7 @@ def answers(rows: Rows, family: Family, gradient: bool) -> tuple[list[list[Numbe
 
     A gradient is turned into an enclosure block by block: as balls it takes many times the memory.
     """
-    n, c = rows.problem.x.shape
+    n, c = rows.problem.shape
     values: list[list[Number]] = []
     slopes = np.empty((3, n, c)) if gradient else None
     size = max(1, BLOCK // c)
@@ -99,8 +99,8 @@ def hessian_product(problem: Canonical) -> Enclosure:
     """Return the Hessian-vector product of each row with the case's direction, (N, C)."""
     rows, product = Rows(problem), HESSIANS[problem.case.loss, problem.case.form]
     with _precision(PRECISIONS[0]):
-        numbers = [number for i in range(problem.x.shape[0]) for number in _product(rows, product, i)]
-    return enclosure(numbers, problem.x.shape)
+        numbers = [number for i in range(problem.shape[0]) for number in _product(rows, product, i)]
+    return enclosure(numbers, problem.shape)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _row(
     """
     problem = rows.problem
     if rows.fixed[i]:
-        return [_fixed(problem, i)] * problem.entries, [_fixed_slope(problem, i)] * problem.x.shape[1]
+        return [_fixed(problem, i)] * problem.entries, [_fixed_slope(problem, i)] * problem.shape[1]
     row = rows.row(i)
     factors = rows.factors(i) if gradient else None
     values: list[Number] = []
@@ -138,7 +138,7 @@ def _row(
         if _decided(values) and (not slopes or _decided(slopes)):
             break
     if gradient and factors is None:
-        slopes = [_over_nothing(problem)] * problem.x.shape[1]
+        slopes = [_over_nothing(problem)] * problem.shape[1]
     return values, slopes
 
 
@@ -146,10 +146,10 @@ def _product(rows: Rows, product: HessianProduct, i: int) -> list[Number]:
     """Return the Hessian-vector product of a row: Ziv's loop."""
     problem = rows.problem
     if rows.fixed[i]:
-        return [_fixed_slope(problem, i)] * problem.x.shape[1]
+        return [_fixed_slope(problem, i)] * problem.shape[1]
     row, factors = rows.row(i), rows.factors(i)
     if factors is None:
-        return [_over_nothing(problem)] * problem.x.shape[1]
+        return [_over_nothing(problem)] * problem.shape[1]
     assert problem.direction is not None  # noqa: S101 - it was asked for
     direction = [exactly(v) for v in problem.direction[i].tolist()]
     numbers: list[Number] = []

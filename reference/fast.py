@@ -32,7 +32,7 @@ def _blocked(family: Callable[[Canonical, bool], Bounds], block: int = BLOCK) ->
     """Evaluate block by block, for families that hold many copies of what they are given."""
 
     def blocked(problem: Canonical, gradient: bool, careful: bool) -> Bounds:  # noqa: ARG001
-        n, c = problem.x.shape
+        n, c = problem.shape
         size = max(1, block // c)
         return joined([family(take(problem, slice(i, i + size)), gradient) for i in range(0, n, size)])
 
@@ -93,9 +93,9 @@ def evaluate(problem: Canonical, *, gradient: bool = True, careful: bool = False
         mean over nothing that this tier leaves alone. Ignored rows are exactly 0.
     """
     family = FAMILIES.get((problem.case.loss, problem.case.form))
-    if family is None or problem.denominator is None or 0 in problem.x.shape:
+    if family is None or problem.denominator is None or 0 in problem.shape:
         return None
-    n, c = problem.x.shape
+    n, c = problem.shape
     # With a gradient a family fills its arrays itself; without, what is left has a few numbers a row, kept in cache.
     size = n if gradient else max(ROWS, BLOCK // c)
     with np.errstate(all="ignore"):

@@ -129,7 +129,7 @@ def log_sigmoid(problem: Canonical, gradient: bool) -> Bounds:
 
 def spread(problem: Canonical) -> Float64:
     """Return the factor of each element, given those of the row's values: within 3u."""
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     given = factors(problem)
     rule = problem.policy.class_axis_reduction
     return given if rule == "none" else np.repeat(given / (n if rule == "mean" else 1), n, axis=1)
@@ -142,5 +142,5 @@ def reduced(problem: Canonical, h: Float64, lo: Float64, hi: Float64) -> Enclosu
         return enclosed(h, lo, hi)
     h, lo, hi = sum_of(h, lo, hi)
     if rule == "mean":
-        h, lo, hi = divided(h, lo, hi, problem.x.shape[1])
+        h, lo, hi = divided(h, lo, hi, problem.shape[1])
     return enclosed(h, lo, hi)

@@ -62,7 +62,7 @@ def merged(first: Mask, a: Bounds, b: Bounds) -> Bounds:
 def one_class(problem: Canonical) -> Mask:
     """Return the rows whose target is one class, with what the policy takes it to sum to."""
     case = problem.case
-    n = problem.x.shape[0]
+    n = problem.shape[0]
     assumed = problem.policy.target_sum == "assumed_one"
     if case.label_smoothing != 0 or (assumed and case.class_weight is not None):
         return np.zeros(n, bool)
@@ -78,7 +78,7 @@ def one_class(problem: Canonical) -> Mask:
 def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Float64, Float64]:
     """Return the class of each row, its weight, and a bound on the weight's error."""
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    lines = np.arange(problem.x.shape[0])
+    lines = np.arange(problem.shape[0])
     if problem.labels is not None and problem.case.sample_weight is None and problem.case.class_weight is None:
         return _used(problem), np.ones(len(lines)), np.zeros(len(lines))
     if problem.labels is None:
@@ -108,7 +108,7 @@ def _used(problem: Canonical) -> NDArray[np.int64]:
 
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log1p(R)); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
-    lines = np.arange(problem.x.shape[0])
+    lines = np.arange(problem.shape[0])
     labels, weight, weight_error = _labels(problem)
     slopes = Slopes.like(problem.x) if gradient else None
     given = factors(problem)[:, 0] if gradient else None
@@ -162,7 +162,7 @@ def weighted_target(problem: Canonical, rows: slice) -> Float64:
 def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
     """Enclose sum t_i (m - x_i) + T log1p(R); gradient T p - t, which cancels: its bound is absolute."""
     case = problem.case
-    n, c = problem.x.shape
+    n, c = problem.shape
     assert problem.base is not None  # noqa: S101 - a loss with a target
     slopes = Slopes.like(problem.x) if gradient else None
     given = factors(problem)[:, 0] if gradient else np.ones(n)

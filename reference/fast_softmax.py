@@ -28,7 +28,7 @@ def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
 
 def softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose p_j; the gradient is p_j ((c_j - c_k) + sum_i p_i (c_k - c_i)) for k one of the largest."""
-    n, c = problem.x.shape
+    n, c = problem.shape
     values = Slopes.like(problem.x)
     slopes = Slopes.like(problem.x) if gradient else None
     given = factors(problem) if gradient else np.ones((n, c))
@@ -64,7 +64,7 @@ def softmax(problem: Canonical, gradient: bool) -> Bounds:
 
 def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose (x_j - m) - log1p(R); the gradient is c_j - p_j sum c_i, over the classes that take part."""
-    n, c = problem.x.shape
+    n, c = problem.shape
     slopes = Slopes.like(problem.x) if gradient else None
     given = factors(problem) if gradient else np.ones((n, c))
     table = [np.empty((n, c)) for _ in range(3)]

@@ -44,7 +44,7 @@ class Block:
 
 def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
     """Yield the problem block by block; e survives the summation only if kept. The arrays are used again."""
-    n, c = problem.x.shape
+    n, c = problem.shape
     size = max(1, BLOCK // c)
     few = c <= FEW
     space = [np.empty((min(size, n), c), order="F" if few else "C") for _ in range(5 if few else 4)]
@@ -105,7 +105,7 @@ SUMS = tuple(f.name for f in dataclasses.fields(Sums))
 
 def summed(problem: Canonical, rows: slice, top: Float64, rest: Float64) -> Sums:
     """Return the sums of rows with proven errors."""
-    n = problem.x.shape[1]
+    n = problem.shape[1]
     # Terms of R are right within EF + |d| u; sum e |d| <= R (log(n - 1) - log R), as entropy is at most log(n - 1).
     spread = np.maximum(math.log(max(n - 1, 1)) - np.log(np.maximum(rest, TINY)), 0.0)
     error = rest * ((EF + (depth(n) + 2) * U) + spread * U) * WIDEN + 8 * n * TINY
@@ -151,7 +151,7 @@ Use = Callable[[Block, Sums], None]
 
 def sweep(problem: Canonical, use: Use | None) -> Sums:
     """Return the sums of all rows, having used each block."""
-    n = problem.x.shape[0]
+    n = problem.shape[0]
     if use is None:
         top, rest = np.empty(n), np.empty(n)
         for block in blocks(problem, keep=False):

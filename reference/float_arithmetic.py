@@ -46,7 +46,7 @@ class Arithmetic(ABC, Generic[N]):
         factor = self.factor(problem)
         if problem.policy.class_axis_reduction != "mean":
             return factor
-        return factor * self.number.rational(Fraction(1, problem.x.shape[1]))
+        return factor * self.number.rational(Fraction(1, problem.shape[1]))
 
     def target(self, problem: Canonical, rows: slice) -> N:
         """Return the smoothed and weighted target of some rows of a softmax cross-entropy, (B, C)."""
@@ -135,7 +135,7 @@ def _class_weight(problem: Canonical) -> Float64:
     assert own is not None  # noqa: S101 - a case with one
     labelled = problem.labels is not None and problem.policy.smoothing_weight == "label_class"
     weight = problem.label_weight[:, None] if labelled else own.astype(np.float64)
-    return np.broadcast_to(weight, problem.x.shape)
+    return np.broadcast_to(weight, problem.shape)
 
 
 def weighed(problem: Canonical) -> Mask:
@@ -151,5 +151,5 @@ def clipped(problem: Canonical) -> tuple[Float64, Mask]:
     """Return the probabilities within the policy's range, and which of them were left alone; NaN is."""
     limits = clip_range(problem.case, problem.policy)
     if limits is None:
-        return problem.x, np.ones(problem.x.shape, bool)
+        return problem.x, np.ones(problem.shape, bool)
     return np.clip(problem.x, *limits), ~((problem.x < limits[0]) | (problem.x > limits[1]))

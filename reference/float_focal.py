@@ -155,7 +155,7 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     a, b = tier.weights(problem)
     mixed = (a.h != 0) & (b.h != 0) & (policy.focal_target != "terms")
     one = tier.number.exact(np.ones((1, 1)))
-    none = np.zeros(problem.x.shape, bool)
+    none = np.zeros(problem.shape, bool)
     vanished = none, none
     if case.form is Form.LOGITS:
         covered = np.isfinite(problem.x).all(axis=1)

@@ -198,14 +198,14 @@ def _usable(problem: Canonical, v: Float64, outside: Mask, odd: Mask) -> Mask:
 
 def linear(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:  # noqa: ARG001
     """Return 0: a loss of log-probabilities is linear."""
-    return Enclosure(*(np.zeros(problem.x.shape) for _ in range(3))), np.ones(problem.x.shape[0], bool)
+    return Enclosure(*(np.zeros(problem.shape) for _ in range(3))), np.ones(problem.shape[0], bool)
 
 
 def _in_blocks(product: Any) -> Any:
     """Evaluate block by block, for products that look at each element by itself."""
 
     def blocked(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
-        n, c = problem.x.shape
+        n, c = problem.shape
         size = max(1, BLOCK // c)
         parts = [Bounds(*_split(product(take(problem, slice(i, i + size)), tier))) for i in range(0, n, size)]
         whole = joined(parts)
@@ -252,7 +252,7 @@ def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:
 
     None for a policy or a mean over nothing that these tiers leave alone. Ignored rows are exactly 0.
     """
-    if problem.denominator is None or 0 in problem.x.shape or left_alone(problem):
+    if problem.denominator is None or 0 in problem.shape or left_alone(problem):
         return None
     with np.errstate(all="ignore"):
         found, covered = PRODUCTS[problem.case.loss, problem.case.form](problem, tier)

@@ -166,7 +166,7 @@ def reduced(problem: Canonical, tier: Arithmetic[N], value: N) -> N:
     if rule == "none":
         return value
     whole = value.folded()
-    return whole if rule == "sum" else whole.over(tier.number.exact(np.full((1, 1), float(problem.x.shape[1]))))
+    return whole if rule == "sum" else whole.over(tier.number.exact(np.full((1, 1), float(problem.shape[1]))))
 
 
 def _bounds(value: Any, slope: Any, covered: Mask) -> Bounds:

@@ -24,7 +24,7 @@ def of(problem: Canonical, decided: Decided | None, count: Callable[[str, int], 
         decided: which rows are decided; None if any proven enclosure will do.
         count: told how many rows each tier decided.
     """
-    shape = problem.x.shape
+    shape = problem.shape
     result = Enclosure(np.full(shape, np.nan), np.zeros(shape), np.zeros(shape))
     left = np.arange(shape[0])
     small = problem.case.dtype != "float64" or decided is None
@@ -45,5 +45,5 @@ def of(problem: Canonical, decided: Decided | None, count: Callable[[str, int], 
 def _bounds(tier: str, problem: Canonical) -> Bounds | None:
     """Return what a tier proves of some rows; None if it leaves them all alone."""
     if tier == "exact":
-        return Bounds(exact.hessian_product(problem), None, np.ones(problem.x.shape[0], bool))
+        return Bounds(exact.hessian_product(problem), None, np.ones(problem.shape[0], bool))
     return float_hessian.evaluate(problem, FAST if tier == "fast" else DOUBLE_DOUBLE)

@@ -35,7 +35,7 @@ class Rows:
         self.unmasked = case.where is None
         self.gamma = rational(case.gamma)
         self.alpha = None if case.alpha is None else rational(case.alpha)
-        self.everywhere = [True] * problem.x.shape[1]
+        self.everywhere = [True] * problem.shape[1]
         self.class_weight = None if case.class_weight is None else _rationals(case.class_weight)
         self.pos_weight = None if case.pos_weight is None else _rationals(case.pos_weight)
         self.one_weight = self.index and policy.smoothing_weight == "label_class"

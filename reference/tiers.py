@@ -102,7 +102,7 @@ def examine(
     policy = policy or Policy()
     problem = canonical(case, policy)
     asked = demand(decide, problem)
-    n = problem.x.shape[0]
+    n = problem.shape[0]
     counts = Counts()
     if (case.loss, case.form) not in FAMILIES or n == 0 or problem.denominator is None:
         counts.add("exact", n)
@@ -122,7 +122,7 @@ def examine(
 
 def _in_blocks(problem: Canonical, gradient: bool, asked: Demand, counts: Counts) -> tuple[Enclosure, Enclosure | None]:
     """Return the enclosures of all rows, block by block: a tier takes many times the memory of what it looks at."""
-    n, c = problem.x.shape
+    n, c = problem.shape
     size = max(1, LOGITS // c)
     if n * c <= WHOLE:
         return _block(problem, gradient, asked, counts)
@@ -154,7 +154,7 @@ class _Work:
     """The enclosures of a problem's rows, of which the first has a number, as far as they are known."""
 
     def __init__(self, problem: Canonical, gradient: bool, asked: Demand, counts: Counts, first: int) -> None:
-        n = problem.x.shape[0]
+        n = problem.shape[0]
         self.problem, self.gradient, self.asked, self.counts = problem, gradient, asked, counts
         self.first = first
         self.left: NDArray[np.intp] = np.arange(n)
@@ -165,7 +165,7 @@ class _Work:
         """Let a tier decide what it can of what is left."""
         if not self.left.size:
             return
-        everything = len(self.left) == self.problem.x.shape[0]
+        everything = len(self.left) == self.problem.shape[0]
         bounds = tier(self.problem if everything else take(self.problem, self.left), self.gradient)
         if bounds is None:
             return
@@ -178,7 +178,7 @@ class _Work:
 
     def _keep(self, name: str, bounds: Bounds, decided: Mask) -> None:
         self.counts.add(name, int(decided.sum()))
-        if decided.all() and len(self.left) == self.problem.x.shape[0]:
+        if decided.all() and len(self.left) == self.problem.shape[0]:
             self.value, self.slope = bounds.value, bounds.gradient
         else:
             self.value = self._merged(self.value, bounds.value, decided)
@@ -188,7 +188,7 @@ class _Work:
 
     def _merged(self, old: Enclosure | None, new: Enclosure, decided: Mask) -> Enclosure:
         if old is None:
-            shape = (self.problem.x.shape[0], new.shape[1])
+            shape = (self.problem.shape[0], new.shape[1])
             old = Enclosure(np.full(shape, np.nan), np.zeros(shape), np.zeros(shape))
         to = self.left[decided]
         for mine, given in ((old.h, new.h), (old.lo, new.lo), (old.hi, new.hi)):
@@ -210,7 +210,7 @@ def exactly(problem: Canonical, gradient: bool) -> Bounds:
     """Return the exact tier's bounds on every row."""
     family = FAMILIES[problem.case.loss, problem.case.form]
     rows = Rows(problem)
-    n = problem.x.shape[0]
+    n = problem.shape[0]
     with exact._precision(exact.PRECISIONS[0]):
         values, slope = exact.answers(rows, family, gradient)
         value = exact.enclosure([v for row in values for v in row], (n, problem.entries))
@@ -226,7 +226,7 @@ def _value(problem: Canonical, value: Enclosure, asked: Demand, counts: Counts) 
     whole = _reduced(value, problem.denominator or Fraction(1))
     if whole is not None and asked.whole(whole):
         return whole
-    counts.rows = {"exact": problem.x.shape[0]}
+    counts.rows = {"exact": problem.shape[0]}
     return exact.evaluate(case.replace(direction=None), problem.policy, gradient=False).value
 
 
