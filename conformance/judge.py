@@ -34,7 +34,7 @@ BARS: dict[tuple[Loss, Form], Grade] = {
 LENIENT = Grade.SEQUENTIAL
 """The worst grade that still passes a check of meaning: what plain summation may lose."""
 
-LARGE = 1024
+LARGE = 512
 """Entries of a prediction above which the tiers before the exact one are asked first."""
 
 

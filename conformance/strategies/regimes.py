@@ -35,6 +35,7 @@ class Regime:
         fill: returns logits of shape (n, c) for a format.
         label: which class is the label: 'any', 'top' or 'bottom'.
         many: whether it has many classes.
+        elements: the same for losses of which every element is a row of its own; None if it is no other.
         forms: the forms of prediction that it makes sense for.
     """
 
@@ -43,6 +44,7 @@ class Regime:
     fill: Fill
     label: str = "any"
     many: bool = False
+    elements: Fill | None = None
     forms: tuple[Form, ...] = (Form.LOGITS, Form.LOG_PROBABILITIES, Form.PROBABILITIES)
 
 
@@ -62,6 +64,12 @@ def _confident(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
     top = np.resize([16.0, min(32.0, far), 16.0, far], n)
     x[np.arange(n), rng.integers(0, c, n)] += rng.uniform(np.where(top == 16, 8, 12), top)
     return x
+
+
+def _each_confident(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
+    each = _confident(rng, n * c, 1, fmt).reshape(n, c)
+    result: Float64 = each * rng.choice([-1.0, 1.0], (n, c))
+    return result
 
 
 def _ties(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
@@ -96,8 +104,14 @@ def _masked(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 ALL = (
     Regime("moderate", "logits of a few units", _moderate),
     Regime("large offset", "every logit of a row shifted far away", _offset, forms=(Form.LOGITS,)),
-    Regime("confident correct", "the label far above the rest: a tiny loss", _confident, label="top"),
-    Regime("confident wrong", "the label far below: a large loss", _confident, label="bottom"),
+    Regime(
+        "confident correct",
+        "the label far above: a tiny loss",
+        _confident,
+        "top",
+        elements=_each_confident,
+    ),
+    Regime("confident wrong", "the label far below: a large loss", _confident, "bottom", elements=_each_confident),
     Regime("ties", "several equal logits", _ties),
     Regime("near ties", "logits a few spacings apart", _near_ties),
     Regime("many classes", "a thousand classes and more", _moderate, many=True),
@@ -114,10 +128,13 @@ ELEMENTWISE_REGIMES = frozenset(
 """The regimes that mean something where every element is its own row."""
 
 
+def _elementwise(contract: Contract) -> bool:
+    return contract.loss in BINARY or contract.loss is Loss.LOG_SIGMOID
+
+
 def regimes(contract: Contract, form: Form, *, many: bool = True) -> list[Regime]:
     """Return the regimes that suit a loss function's form of prediction; those with many classes only if wanted."""
-    elementwise = contract.loss in BINARY or contract.loss is Loss.LOG_SIGMOID
-    suiting = [r for r in ALL if form in r.forms and (not elementwise or r.id in ELEMENTWISE_REGIMES)]
+    suiting = [r for r in ALL if form in r.forms and (not _elementwise(contract) or r.id in ELEMENTWISE_REGIMES)]
     return [r for r in suiting if many or not r.many]
 
 
@@ -138,7 +155,8 @@ def fill(
     # Of many classes a label looks at one, so there are several rows; other targets look at all.
     few = 4 if target_form is TargetForm.INDEX else 1
     n, c = (few, profile.many) if regime.many else (profile.rows, profile.classes)
-    x = round_to(regime.fill(rng, n, c, fmt), fmt)
+    filled = regime.elements if regime.elements is not None and _elementwise(contract) else regime.fill
+    x = round_to(filled(rng, n, c, fmt), fmt)
     binary = contract.loss in BINARY
     prediction = round_to(formed(x, form, binary), fmt).astype(dtype_of(dtype))
     target = None
