@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from lossconform.reference.bounds import Bounds, Mask, collected, sane, sane_rows, take
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.case import BINARY, Form, Loss
+from lossconform.reference.case import Form, Loss
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast import ignoring, joined
 from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
 from lossconform.reference.float_focal import focal_product
 from lossconform.reference.float_losses import Target
+from lossconform.reference.float_probabilities import FLOOR, Shares, floored
 from lossconform.reference.formats import Float64
 from lossconform.reference.running import Running
 
@@ -152,23 +153,42 @@ def binary_from_logits(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosu
 
 
 def binary_from_probabilities(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
-    """Enclose (a / p² + b / (1 - p)²) v, 0 where p is clipped."""
+    """Enclose (a / p² + b / (1 - p)²) v, 0 where p is clipped; (a + b) v over the floor of a divisor held there."""
     v, p = _directed(problem), problem.x
+    no = np.zeros(p.shape, bool)
     a, b = tier.weights(problem)
     outside = ~clipped(problem)[1]
-    odd = ~np.isfinite(p) | (~outside & (((p == 0) & (a.h != 0)) | ((p == 1) & (b.h != 0))))
-    own = tier.number.exact(np.where((a.h == 0) | outside | odd, 1.0, p))
-    other = tier.number.difference(np.ones_like(p), np.where((b.h == 0) | outside | odd, 0.0, p))
-    found = (a.over(own * own) + b.over(other * other)) * tier.number.exact(v) * tier.spread(problem)
-    return found.zero_where(outside).enclosure(), _usable(problem, v, outside, odd)
+    odd = ~outside & (((p == 0) & (a.h != 0)) | ((p == 1) & (b.h != 0)))
+    low, unsure = floored(p) if problem.policy.probability_range.endswith("log_clamped") else (no, no)
+    odd = ~np.isfinite(p) | (odd & ~low) | (unsure & ~outside)
+    own = tier.number.exact(np.where((a.h == 0) | outside | odd | low, 1.0, p))
+    other = tier.number.difference(np.ones_like(p), np.where((b.h == 0) | outside | odd | low, 0.0, p))
+    found = a.over(own * own) + b.over(other * other)
+    found = (a + b).over(tier.number.exact(np.full((1, 1), FLOOR))).or_else(low, found)
+    found = found * tier.number.exact(v) * tier.spread(problem)
+    return found.zero_where(outside).enclosure(), _usable(problem, v, outside | low, odd)
 
 
 def likelihood(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
-    """Enclose t_j v_j / q_j², 0 where q is clipped."""
+    """Enclose t_j v_j / q_j², 0 where q is clipped, less T V / Q² where a row is divided by Q; V is what moves Q."""
     v, mass = _directed(problem), tier.target(problem, slice(None))
+    if problem.policy.probability_sum != "as_given":
+        return _divided(problem, tier, mass, v)
     found, covered = _inverse_square(problem, tier, mass, v)
     covered &= np.isfinite(problem.x).all(axis=1) & weighed(problem)
     return (found * tier.factor(problem)).enclosure(), covered
+
+
+def _divided(problem: Canonical, tier: Arithmetic[N], t: N, v: Float64) -> tuple[Enclosure, Mask]:
+    shares = Shares.of(problem, tier, t.h == 0)
+    last, outside = problem.policy.probability_sum == "renormalised_last", ~shares.inside
+    mass = (t if last else t.zero_where(outside)).folded()
+    moved = tier.number.exact(np.where(outside & last, 0.0, v)).folded()
+    shared = mass.over(shares.whole) * moved.over(shares.whole)
+    own = (t.over(shares.x * shares.x) * tier.number.exact(v)).zero_where(outside | (t.h == 0))
+    found = (own - shared.zero_where(outside & last)) * tier.factor(problem)
+    covered = weighed(problem) & ~shares.odd.any(axis=1) & sane_rows(v) & sane_rows(problem.cotangent)
+    return found.enclosure(), covered
 
 
 def divergence(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
@@ -237,22 +257,12 @@ PRODUCTS: dict[tuple[Loss, Form], Any] = {
 """Which formulas serve which loss of which form of prediction."""
 
 
-def left_alone(problem: Canonical) -> bool:
-    """Return whether the policy has no formula here."""
-    case, policy = problem.case, problem.policy
-    if case.form is not Form.PROBABILITIES:
-        return False
-    if case.loss in BINARY:
-        return policy.probability_range.endswith("log_clamped")
-    return case.loss is Loss.SOFTMAX_CROSS_ENTROPY and policy.probability_sum != "as_given"
-
-
 def evaluate(problem: Canonical, tier: Arithmetic[Any]) -> Bounds | None:
     """Enclose the Hessian-vector products of a problem's rows, (N, C).
 
-    None for a policy or a mean over nothing that these tiers leave alone. Ignored rows are exactly 0.
+    None for a mean over nothing. Ignored rows are exactly 0.
     """
-    if problem.denominator is None or 0 in problem.shape or left_alone(problem):
+    if problem.denominator is None or 0 in problem.shape:
         return None
     with np.errstate(all="ignore"):
         found, covered = PRODUCTS[problem.case.loss, problem.case.form](problem, tier)

@@ -3,8 +3,8 @@
 Run: python tests/soundness.py [--entries 1e8] [--exact 400] [--seed 0] [--losses NAME ...]. An entry is one value or
 one slope of a gradient. The fast tier is compared with double-double on all of them: the two enclosures must meet, and
 where both decide they must round to the same number. Some rows of every case go to the exact tier too, and both others
-are compared with that. Cases are the questions of `containment.py` over every regime, format and number of classes. A
-row that breaks something is printed in hex.
+are compared with that. Cases are the questions of `containment.py`, some under policies, over every regime, format and
+number of classes. A row that breaks something is printed in hex.
 """
 
 from __future__ import annotations
@@ -33,6 +33,23 @@ CLASSES = (1, 2, 3, 10, 1000, 50_000)
 
 LOGITS = 20_000
 """A case has about so many, or one row."""
+
+READINGS = {
+    "divided probabilities": ("probabilities", Policy(probability_sum="renormalised")),
+    "divided and clipped probabilities": (
+        "smoothed probabilities",
+        Policy(probability_sum="renormalised", probability_range="clipped_in_dtype"),
+    ),
+    "clipped and divided probabilities": (
+        "smoothed probabilities",
+        Policy(probability_sum="renormalised_last", probability_range="clipped"),
+    ),
+    "clamped binary probabilities": ("binary probabilities", Policy(probability_range="log_clamped")),
+    "clamped focal probabilities": ("focal probabilities", Policy(probability_range="clipped_and_log_clamped")),
+}
+"""Questions that a policy gives another meaning: which, and the policy."""
+
+EVERY = (*QUESTIONS, *OTHERS, *READINGS)
 
 BROKEN, WRONG = "broken enclosures", "wrong roundings"
 
@@ -81,9 +98,9 @@ def rows_in_hex(problem: Canonical, mask: Array) -> list[str]:
     return lines
 
 
-def examine(case: Case, exact_entries: int, place: tuple[str, str], tally: Tally) -> None:
+def examine(case: Case, exact_entries: int, place: tuple[str, str], tally: Tally, policy: Policy | None = None) -> None:
     """Compare the tiers on a case, with the exact one on as many rows as have so many entries."""
-    problem = canonical(case, Policy())
+    problem = canonical(case, policy or Policy())
     found: dict[str, Bounds] = {}
     for name, bounds in (
         ("fast", fast.evaluate(problem)),
@@ -116,7 +133,7 @@ def _note(
         tally.entries[(f"{other} with {name}", *place)] += entries
         for what, mask in ((BROKEN, broken), (WRONG, wrong)):
             tally.found[what] += int(mask.sum())
-            head = f"{what}: {other} with {name}, {', '.join(place)}, {problem.case.dtype}, C = {problem.x.shape[1]}"
+            head = f"{what}: {other} with {name}, {', '.join(place)}, {problem.case.dtype}, C = {problem.shape[1]}"
             tally.rows += [f"{head}, {line}" for line in rows_in_hex(problem, mask)]
 
 
@@ -134,17 +151,18 @@ def sample(
     exact_entries: int,
     tally: Tally,
     classes: tuple[int, ...] = CLASSES,
-    losses: Sequence[str] = (*QUESTIONS, *OTHERS),
+    losses: Sequence[str] = EVERY,
 ) -> Iterator[str]:
     """Compare the tiers once on every question, regime, format and number of classes; yield each regime's name."""
     for name in losses:
+        asked, policy = READINGS.get(name, (name, Policy()))
         for regime in REGIMES.values():
             for dtype in FORMATS:
                 for c in classes:
-                    case = question(name, regime, dtype, c, rows=max(1, LOGITS // c), seed=seed)
+                    case = question(asked, regime, dtype, c, rows=max(1, LOGITS // c), seed=seed)
                     # A row of 50,000 takes the exact tier a tenth of a second and more.
                     some = exact_entries if c <= 1000 or dtype == "float32" else 0
-                    examine(case, some, (name, regime.id), tally)
+                    examine(case, some, (name, regime.id), tally, policy)
             yield f"{name}, {regime.id}"
 
 
@@ -166,7 +184,7 @@ def main() -> int:
     parser.add_argument("--entries", type=float, default=1e8, help="of the fast tier, compared with double-double")
     parser.add_argument("--exact", type=int, default=400, help="logits of each case that the exact tier gets")
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
-    parser.add_argument("--losses", nargs="+", choices=[*QUESTIONS, *OTHERS], default=[*QUESTIONS, *OTHERS])
+    parser.add_argument("--losses", nargs="+", choices=EVERY, default=EVERY)
     given: Any = parser.parse_args()
     tally, start, seed = Tally(), time.perf_counter(), given.seed
     enough = False

@@ -12,10 +12,11 @@ from containment import disagree, strays
 
 from lossconform.adapters.contract import Contract
 from lossconform.profiles import Profile
-from lossconform.reference import double_double_losses, exact, fast, tiers
+from lossconform.reference import double_double_losses, exact, fast, float_hessian, tiers
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, FAST
 from lossconform.reference.policy import CHOICES, Policy
 from lossconform.strategies.regimes import Regime, fill, regimes
 
@@ -77,6 +78,24 @@ def test_they_hold_the_exact_answer(loss: Loss, policy: Policy) -> None:
                 a, b = (Enclosure(p.h[at], p.lo[at], p.hi[at]) for p in (mine, whole))
                 assert not strays(a, b).any()
                 assert not disagree(a, b, case.format).any()
+
+
+@pytest.mark.parametrize(("loss", "policy"), ALL, ids=named)
+def test_so_do_their_hessian_vector_products(loss: Loss, policy: Policy) -> None:
+    g, covered = np.random.default_rng(4), 0
+    for _, plain in cases(loss, policy, 8, (*SMALL, "float64")):
+        case = plain.replace(direction=g.normal(0, 1, plain.prediction.shape).astype(plain.prediction.dtype))
+        problem = canonical(case, policy)
+        wanted = exact.hessian_product(problem)
+        for tier in (FAST, DOUBLE_DOUBLE):
+            found = float_hessian.evaluate(problem, tier)
+            assert found is not None
+            at = found.covered
+            a, b = (Enclosure(p.h[at], p.lo[at], p.hi[at]) for p in (found.value, wanted))
+            assert not strays(a, b).any()
+            assert not disagree(a, b, case.format).any()
+            covered += int(at.sum())
+    assert covered > 40
 
 
 @pytest.mark.parametrize(("loss", "policy"), ALL, ids=named)
