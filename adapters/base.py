@@ -106,12 +106,14 @@ class LossFunction:
         call: puts a case that the contract covers into this function's terms; raises `Unsupported` for
             combinations that do not go together. Ask through `invocation`, which looks at the contract first.
         open: the policies that nobody stated: what it does is identified first, and taken as its contract.
+        form_of: the id of the loss function that it is another form of, as a module is of a function; empty for none.
     """
 
     id: str
     contract: Contract
     call: Callable[[Case], Call]
     open: frozenset[str] = frozenset()
+    form_of: str = ""
 
     def in_mode(self, mode: str) -> LossFunction:
         """Return the loss function with its contract in one mode of execution."""

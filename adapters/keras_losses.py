@@ -120,10 +120,9 @@ class Signature:
 
     def functions(self, backend: str) -> tuple[LossFunction, LossFunction]:
         """Return the class and the function as loss functions of a backend."""
-        return (
-            LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call),
-            LossFunction(f"keras.losses.{self.function_name}", self.contract(backend, False), self.function_call),
-        )
+        whole = LossFunction(f"keras.losses.{self.class_name}", self.contract(backend, True), self.class_call)
+        name = f"keras.losses.{self.function_name}"
+        return whole, LossFunction(name, self.contract(backend, False), self.function_call, form_of=whole.id)
 
     def contract(self, backend: str, as_class: bool) -> Contract:
         """Return what the documentation of the class or the function promises."""

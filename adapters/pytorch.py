@@ -212,15 +212,15 @@ def call_module(name: str, contract: Contract, case: Case) -> Call:
     return Call(name, inputs(case), "input", init=settings(contract, case))
 
 
-def _named(name: str, contract: Contract, call: Callable[[str, Contract, Case], Call]) -> LossFunction:
-    """Return a loss function that goes by its importable name."""
-    return LossFunction(name, contract, partial(call, name, contract))
-
-
 def framework(target: str = "torch") -> Framework:
     """Return PyTorch, not imported yet."""
-    functions = [_named(name, contract, call_function) for name, contract in CONTRACTS.items()]
-    modules = [_named(name, CONTRACTS[function], call_module) for name, function in MODULES.items()]
+    functions = [
+        LossFunction(name, contract, partial(call_function, name, contract)) for name, contract in CONTRACTS.items()
+    ]
+    modules = [
+        LossFunction(name, CONTRACTS[function], partial(call_module, name, CONTRACTS[function]), form_of=function)
+        for name, function in MODULES.items()
+    ]
     return Framework(target, TorchEngine(), (*functions, *modules))
 
 

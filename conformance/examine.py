@@ -79,7 +79,8 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     check, contract = question.check, question.function.contract
     assert check.cases is not None  # noqa: S101 - a check of meaning
     profile = question.profile
-    asked = profile.examples if question.dtype in profile.meaning_dtypes else profile.elsewhere
+    first = question.dtype in profile.meaning_dtypes and not question.function.form_of
+    asked = profile.examples if first else profile.elsewhere
     examples = LEAST * profile.large if check.large else asked
     narrowed = strata(contract, examples, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
@@ -155,7 +156,8 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
             if findings.note(seen) and _worse(seen, findings.failure):
                 findings.failure = seen
 
-    each(SEEDS, max(profile.per_regime, len(contract.targets)), body, turn=0, shrink=False)
+    asked = profile.again if question.function.form_of else profile.per_regime
+    each(SEEDS, max(asked, len(contract.targets)), body, turn=0, shrink=False)
     if findings.failure is not None and profile.shrink:
         findings.failure = _cut(framework, findings, findings.failure)
 

@@ -14,9 +14,11 @@ class Profile:
     Attributes:
         name: what it is asked for by.
         per_regime: accuracy cases for each regime, or one for each form of the target if those are more.
+        again: the same for a loss function that is another form of one.
         examples: cases for each check of meaning.
         meaning_dtypes: the dtypes in which meaning is checked.
-        elsewhere: cases for each check of meaning in the other dtypes, where it is asked in them too.
+        elsewhere: cases for each check of meaning in the other dtypes, where it is asked in them too, and of another
+            form of a loss function.
         compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
         every_mode: whether checks of meaning run in compiled modes too, the dearest modes run at all, and modes other
             than the usual one see the regimes with many classes, whose shape is compiled anew; and whether the value
@@ -30,6 +32,7 @@ class Profile:
 
     name: str
     per_regime: int
+    again: int
     examples: int
     meaning_dtypes: tuple[str, ...]
     elsewhere: int
@@ -43,8 +46,8 @@ class Profile:
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 1, 6, ("float32",), 6, (), every_mode=False, rows=4, many=0, large=2),
-    "quick": Profile("quick", 2, 24, ("float32",), 9, ("float32",), every_mode=False),
-    "full": Profile("full", 10, 150, DTYPES, 150, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
+    "smoke": Profile("smoke", 1, 1, 6, ("float32",), 6, (), every_mode=False, rows=4, many=0, large=2),
+    "quick": Profile("quick", 2, 1, 24, ("float32",), 9, ("float32",), every_mode=False),
+    "full": Profile("full", 10, 10, 150, DTYPES, 150, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
 }
 """smoke: for tests of the toolkit; quick: every change; full: every release."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lossconform.adapters import describe
+from lossconform.adapters import describe, ready
 from lossconform.adapters.contract import DTYPES
+from lossconform.adapters.miniatures import unusual
 from lossconform.checks import CHECKS
+from lossconform.examine import examine
 from lossconform.plan import questions
 from lossconform.profiles import PROFILES
 
@@ -43,14 +47,23 @@ def test_a_compiled_value_is_judged_from_the_program_of_its_gradient_but_in_full
 
 
 def test_a_value_that_is_not_compiled_is_asked_for_alone():
-    from lossconform.adapters.miniatures import unusual
-
     asked = questions(unusual.framework(), PROFILES["quick"])
     assert {q.gradient for q in asked if q.check.id == "value"} == {False}
     assert {q.gradient for q in asked if q.check.id == "gradient"} == {True}
 
 
 def test_a_loss_of_numpy_has_one_mode():
-    from lossconform.adapters.miniatures import unusual
-
     assert {q.mode for q in questions(unusual.framework(), PROFILES["full"])} == {"call"}
+
+
+@pytest.mark.parametrize(("check", "whole", "less"), [("value", 22, 11), ("dtype", 24, 9)])
+def test_another_form_is_asked_less_in_quick(check, whole, less):
+    target = ready(unusual.framework())
+    first = next(q for q in questions(target, PROFILES["quick"]) if q.check.id == check and q.dtype == "float32")
+    form = replace(first, function=replace(first.function, form_of="another"))
+    assert [examine(target, question, []).cases for question in (first, form)] == [whole, less]
+
+
+def test_full_asks_another_form_as_much():
+    full = PROFILES["full"]
+    assert (full.again, full.elsewhere) == (full.per_regime, full.examples)
