@@ -26,12 +26,12 @@ def questions(framework: Framework, profile: Profile, group: str | None = None) 
         for function in framework.functions
         for check in checks
         if check.applies(function.contract)
-        for dtype, mode in _places(framework, check, profile)
+        for dtype, mode in _places(framework, function, check, profile)
     ]
 
 
-def _places(framework: Framework, check: Check, profile: Profile) -> Iterator[tuple[str, str]]:
-    """Return the dtypes and modes in which a profile asks a check."""
+def _places(framework: Framework, function: LossFunction, check: Check, profile: Profile) -> Iterator[tuple[str, str]]:
+    """Return the dtypes and modes in which a profile asks a check of a loss function."""
     first = first_mode(framework.engine, check)
     others = [mode for mode in framework.engine.modes if mode != first]
     accuracy = check.cases is None
@@ -40,7 +40,7 @@ def _places(framework: Framework, check: Check, profile: Profile) -> Iterator[tu
         if everywhere or dtype in profile.meaning_dtypes:
             yield dtype, first
     # The second mode is the cheapest of the compiled ones, or, where that is usual, the uncompiled one.
-    sample = others if profile.every_mode else others[:1]
+    sample = others if profile.every_mode else () if function.form_of else others[:1]
     for mode in sample if accuracy or profile.every_mode else ():
         for dtype in DTYPES:
             if dtype in profile.compiled_dtypes and (everywhere or dtype in profile.meaning_dtypes):

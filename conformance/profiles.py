@@ -20,9 +20,10 @@ class Profile:
         elsewhere: cases for each check of meaning in the other dtypes, where it is asked in them too, and of another
             form of a loss function.
         compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
-        every_mode: whether checks of meaning run in compiled modes too, the dearest modes run at all, and modes other
-            than the usual one see the regimes with many classes, whose shape is compiled anew; and whether the value
-            is compiled alone, else with the gradient, so that one program answers both.
+        every_mode: whether checks of meaning run in compiled modes too, the dearest modes run at all, another form of a
+            loss function is asked in more than the usual one, and modes other than that see the regimes with many
+            classes, whose shape is compiled anew; and whether the value is compiled alone, else with the gradient, so
+            that one program answers both.
         rows: of an accuracy case.
         classes: of an accuracy case.
         many: classes of the regimes with many; 0 leaves them out.
