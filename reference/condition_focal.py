@@ -87,12 +87,18 @@ def _products(problem: Canonical, logits: bool) -> list[Product]:
     positive, negative = (1.0, 1.0) if case.alpha is None else (case.alpha, 1 - case.alpha)
     mixed = (t > 0) & (t < 1) & (rule != "terms")
     p, q, logs = _read(problem, logits)
+    if not logits and problem.policy.focal_range == "as_given":
+        # The factor sees what the logarithms see clipped, and what it loses is that of the probability itself.
+        seen, p = p, np.clip(np.where(np.isfinite(problem.x), problem.x, 0.5), 0.0, 1.0)
+        q = 1 - p
+    else:
+        seen = p
     one = np.ones_like(p)
     dp = p * q if logits else one
     if logits:
         slopes, loose = (q, p), (one + p * (1 + LOG2 + logs[0]), p * (1 + LOG2 + logs[0]))
     else:
-        slopes = loose = 1 / np.maximum(p, LEAST), 1 / np.maximum(q, LEAST)
+        slopes = loose = 1 / np.maximum(seen, LEAST), 1 / np.maximum(1 - seen, LEAST)
     terms = [
         Product(np.where(mixed, 0.0, w * positive * t), q, logs[0], dp, slopes[0], loose[0]),
         Product(np.where(mixed, 0.0, w * negative * (1 - t)), p, logs[1], dp, slopes[1], loose[1]),
@@ -107,7 +113,7 @@ def _products(problem: Canonical, logits: bool) -> list[Product]:
     elif rule == "logit":
         u = (2 * t - 1) * (logs[1] - logs[0])
         m = np.exp(-np.maximum(u, 0) - np.log1p(np.exp(-np.abs(u))))
-        dm = lean * m * (1 - m) * (1.0 if logits else 1 / np.maximum(p * q, LEAST))
+        dm = lean * m * (1 - m) * (1.0 if logits else 1 / np.maximum(seen * (1 - seen), LEAST))
     weight = np.where(mixed, w * (positive * t + negative * (1 - t)), 0.0)
     return [*terms, Product(weight, m, c, dm, dc, lost)]
 

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from containment import REGIMES, WORST, disagree, logits, strays, worst_numpy
 
+from lossconform.adapters.base import Answer
+from lossconform.judge import Oracle
 from lossconform.reference import double_double_losses, exact, fast, running, tiers
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import Case, Form, Loss, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import FORMATS, dtype_of, round_to
+from lossconform.reference.grades import Grade
 from lossconform.reference.policy import CHOICES, Policy
 
 READINGS = tuple(CHOICES["focal_target"])
@@ -184,3 +187,21 @@ def test_on_which_side_of_a_product_a_confident_loss_lies(
     h, lo, hi = (float(part[0, 0]) for part in (found.value.h, found.value.lo, found.value.hi))
     assert h == product * 4096
     assert (lo == 0 < hi) if side > 0 else (lo < 0 == hi)
+
+
+def test_what_a_factor_loses_is_that_of_the_probability_it_sees() -> None:
+    # Keras forms 1 - p_t of a probability that its logarithm sees clipped: next to 0 that loses u of 1.
+    p = float.fromhex("0x1.0b1e65aa47e51p-50")
+    case = Case(
+        loss=Loss.FOCAL,
+        form=Form.PROBABILITIES,
+        prediction=np.array([[p]]),
+        target=np.zeros((1, 1)),
+        target_form=TargetForm.BINARY,
+        gamma=0.5,
+    )
+    policy = Policy(probability_range="clipped", focal_range="as_given")
+    oracle = Oracle.of(case, policy, gradient=False)
+    for factor, ok in ((1 - (1 - p), True), (p, True), (9 * p, False)):
+        answer = Answer(np.array([[factor**0.5 * -np.log1p(-1e-7)]]))
+        assert oracle.judge(answer, Grade.SHIFT_STABLE).ok is ok
