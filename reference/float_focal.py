@@ -27,8 +27,8 @@ N = TypeVar("N", bound=Running)
 SLOPE, BEND = 1, 2
 """How many derivatives are wanted."""
 
-FAR = 2.0**40
-"""A logit in the place of an infinite one: the sigmoid of what is left of it after a short target is within TINY."""
+FAR = 2.0**900
+"""A logit in the place of an infinite one: times 2t - 1, at least 2^-53, and gamma its exponential is within TINY."""
 
 POWERS = (0, 1, 2, 3, 4)
 """Exponents whose powers of short targets are exact."""

@@ -120,3 +120,23 @@ def test_a_row_that_is_nearly_certain_is_beside_a_midpoint() -> None:
     assert counts.rows == {"double-double": 1}
     assert float(found.value.rounded(case.format)[0][0]) == 2.0**-72
     assert float(exact.evaluate(case, policy).value.rounded(case.format)[0][0]) == 2.0**-72
+
+
+@pytest.mark.parametrize("gamma", [0.125, 0.5, 2.0])
+def test_a_target_next_to_a_half_has_no_factor_at_the_ends(gamma: float) -> None:
+    # Read as a logit the factor is 0 or 1 there, however little the target leans.
+    t = 0.5 + np.array([[2.0**-40, -(2.0**-40), 2.0**-52, -(2.0**-53), 0.0]])
+    case = Case(
+        loss=FOCAL,
+        form=Form.PROBABILITIES,
+        prediction=np.concatenate([np.ones_like(t), np.zeros_like(t)]),
+        target=np.concatenate([t, t]),
+        target_form=TargetForm.BINARY,
+        gamma=gamma,
+    )
+    policy = Policy(probability_range="log_clamped", focal_target="logit")
+    wanted = exact.evaluate(case, policy, gradient=False).value
+    for tier in (fast.evaluate, double_double_losses.evaluate):
+        found: Any = tier(canonical(case, policy), gradient=False)
+        assert not strays(found.value, wanted)[found.covered].any()
+    assert found.covered.all()

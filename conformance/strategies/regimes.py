@@ -104,13 +104,7 @@ def _masked(rng: Generator, n: int, c: int, fmt: Format) -> Float64:
 ALL = (
     Regime("moderate", "logits of a few units", _moderate),
     Regime("large offset", "every logit of a row shifted far away", _offset, forms=(Form.LOGITS,)),
-    Regime(
-        "confident correct",
-        "the label far above: a tiny loss",
-        _confident,
-        "top",
-        elements=_each_confident,
-    ),
+    Regime("confident correct", "the label far above: a tiny loss", _confident, "top", elements=_each_confident),
     Regime("confident wrong", "the label far below: a large loss", _confident, "bottom", elements=_each_confident),
     Regime("ties", "several equal logits", _ties),
     Regime("near ties", "logits a few spacings apart", _near_ties),
