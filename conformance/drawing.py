@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import hypothesis.core
@@ -82,9 +83,14 @@ def _no_constants() -> Iterator[None]:
         yield
         return
     before = PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE
-    # The cache is of what is left of the constants for each range, and not to be mixed up with its owner's.
-    PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE = PROVIDERS.Constants, type(before[1])(1024)
+    PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE = PROVIDERS.Constants, _permitted()
     try:
         yield
     finally:
         PROVIDERS._get_local_constants, PROVIDERS.CONSTANTS_CACHE = before
+
+
+@cache
+def _permitted() -> Any:
+    """Hypothesis's cache of which constants a range permits, not to be mixed up with its owner's."""
+    return type(PROVIDERS.CONSTANTS_CACHE)(1024)

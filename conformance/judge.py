@@ -6,15 +6,16 @@ It knows accuracy only: whether a deviation is known, and what verdict a check r
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
 from lossconform.adapters.base import Answer, Refusal
 from lossconform.adapters.contract import Contract
 from lossconform.reference import exact, tiers
-from lossconform.reference.canonical import LabelError, canonical
+from lossconform.reference.canonical import Canonical, LabelError, canonical
 from lossconform.reference.case import Array, Case, Form, Loss, Reduction
 from lossconform.reference.condition import conditions
 from lossconform.reference.enclosure import Enclosure
@@ -58,7 +59,7 @@ class Judgement:
         got: that entry of the answer.
         wanted: the exact answer there, rounded.
         distance: between them, in ULP, signed.
-        allowed: what the bar allows there, in ULP.
+        allowed: what the bar allows there, in ULP; None where all are correctly rounded.
     """
 
     ok: bool
@@ -80,6 +81,7 @@ class Oracle:
 
     Attributes:
         refuses: the case has no answer under the policy: only a refusal is right.
+        conditions: returns the condition of the 'value' and of the 'gradient', which not every answer needs.
         times: how many times over the case has the rows of `gradient`, which are all of it where that is 1.
         accumulator: with what precision sums may be accumulated, from `ACCUMULATORS`.
         any_order: whether a bar allows sums that are made one by one, which the grades below *sequential* do not.
@@ -90,8 +92,7 @@ class Oracle:
     refuses: bool
     value: Enclosure | None = None
     gradient: Enclosure | None = None
-    value_condition: Condition | None = None
-    gradient_condition: Condition | None = None
+    conditions: Callable[[], Mapping[str, Condition]] = dict
     times: int = 1
     accumulator: str = USUAL
     any_order: bool = True
@@ -140,15 +141,14 @@ class Oracle:
     @cached_property
     def _tolerances(self) -> dict[str, Tolerances]:
         """What is allowed of each part."""
-        parts = {
-            "value": (self.value, self.value_condition),
-            "gradient": (self.gradient, self.gradient_condition),
-        }
         return {
-            part: Tolerances(exact, condition, self.case.format, self.accumulator)
-            for part, (exact, condition) in parts.items()
-            if exact is not None and condition is not None
+            part: Tolerances(exact, partial(self._condition, part), self.case.format, self.accumulator)
+            for part, exact in (("value", self.value), ("gradient", self.gradient))
+            if exact is not None
         }
+
+    def _condition(self, part: str) -> Condition:
+        return self.conditions()[part]
 
     def _part(self, part: str, got: Array, worst: Grade, strict: bool) -> Judgement:
         fmt = self.case.format
@@ -174,8 +174,6 @@ class Oracle:
         if any_order and failing.any():
             failing = tolerances.grades(numbers, any_order=True) > worst
         distance = tolerances.exact.ulps(numbers, fmt)
-        with np.errstate(over="ignore"):
-            bound = tolerances.allowed(worst, any_order=any_order) / tolerances.spacing
         ok = not failing.any()
         verdict = Grade(int((grades if ok else grades[failing]).max()))
         # What is shown has the grade that is named, so that no passing entry hides the one that fails.
@@ -185,12 +183,15 @@ class Oracle:
         place = index if rows is None else (int(rows[index[0]]), *index[1:])
         low, _ = tolerances.rounded
         finite = np.abs(distance[np.isfinite(distance)])
-        problem = ""
+        problem, bound = "", None
+        if verdict is not Grade.CORRECTLY_ROUNDED:
+            with np.errstate(over="ignore"):
+                bound = float((tolerances.allowed(worst, any_order=any_order) / tolerances.spacing)[index])
         if not ok:
             spot = f"{part}{list(place)}" if place else part
             problem = (
                 f"{spot} is {float(numbers[index])!r}, exactly {float(low[index])!r}: {verdict.label}, "
-                f"{abs(float(distance[index])):.3g} ULP off where {float(bound[index]):.3g} are allowed"
+                f"{abs(float(distance[index])):.3g} ULP off where {bound:.3g} are allowed"
             )
         return Judgement(
             ok=ok,
@@ -203,7 +204,7 @@ class Oracle:
             got=float(numbers[index]),
             wanted=float(low[index]),
             distance=float(distance[index]),
-            allowed=float(bound[index]),
+            allowed=bound,
         )
 
 
@@ -233,13 +234,20 @@ def _asked(case: Case, policy: Policy, gradient: bool, accumulator: str, any_ord
     # Both are proven. Of few numbers the exact tier is as fast, and the same to the last digit on every machine.
     evaluate = tiers.evaluate if few.prediction.size > LARGE else exact.evaluate
     result = evaluate(few, policy, gradient=gradient)
-    value, slope = (replace(c, rows=c.rows * times) for c in conditions(problem))
     exactly = result.value
     if case.reduction is Reduction.SUM:
         exactly = Enclosure(*(part * times for part in (exactly.h, exactly.lo, exactly.hi)))
+    found = cache(partial(_conditions, problem, times))
+    return Oracle(case, policy, False, exactly, result.gradient, found, times, accumulator, any_order)
+
+
+def _conditions(problem: Canonical, times: int) -> dict[str, Condition]:
+    """Return the condition of the value and of the gradient of a problem's rows, so many times over."""
+    value, slope = (replace(c, rows=c.rows * times) for c in conditions(problem))
+    if problem.case.reduction is Reduction.SUM:
         parts = {name: getattr(value, name) * times for name in ("base", "shift", "terms", "batch")}
         value = replace(value, **parts)
-    return Oracle(case, policy, False, exactly, result.gradient, value, slope, times, accumulator, any_order)
+    return {"value": value, "gradient": slope}
 
 
 def farthest_rows(numbers: Array, times: int) -> Array:
@@ -260,7 +268,7 @@ def _of_rows(tolerances: Tolerances, rows: Array) -> Tolerances:
     exact, condition = tolerances.exact, tolerances.condition
     parts = {name: getattr(condition, name)[rows] for name in ("base", "shift", "terms", "batch", "floor")}
     some = Enclosure(exact.h[rows], exact.lo[rows], exact.hi[rows])
-    return Tolerances(some, replace(condition, **parts), tolerances.fmt, tolerances.accumulator)
+    return Tolerances(some, lambda: replace(condition, **parts), tolerances.fmt, tolerances.accumulator)
 
 
 def wrong_dtype(got: Array, fmt: Format, *, any_float: bool) -> str:

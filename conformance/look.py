@@ -47,39 +47,55 @@ def look(framework: Framework, question: Question, case: Case, *, accuracy: bool
     if check.may_refuse and isinstance(answer, Refusal):
         return Look(case, function, answer, Judgement(ok=True), telling=True)
     policy = function.contract.policy()
+    oracle = _oracle(question, case, policy, gradient=check.gradient)
+    judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
     if check.policy is None:
-        oracle = _oracle(question, case, policy)
-        judgement = oracle.judge(answer, worst, value=not accuracy, strict=check.strict_dtype)
         return Look(case, function, answer, judgement, _telling(question, oracle))
-    mine = getattr(policy, check.policy)
-    judgements = _judgements(question, case, answer, worst)
-    allowed = frozenset(value for value, judgement in judgements.items() if judgement.ok)
-    return Look(case, function, answer, judgements[mine], len(allowed) < len(CHOICES[check.policy]), allowed)
+    allowed = _allowed(question, case, answer, worst, judgement)
+    return Look(case, function, answer, judgement, len(allowed) < len(CHOICES[check.policy]), allowed)
 
 
-def _oracle(question: Question, case: Case, policy: Policy) -> Oracle:
+def _oracle(question: Question, case: Case, policy: Policy, *, gradient: bool) -> Oracle:
     contract = question.function.contract
     return Oracle.of(
         case,
         policy,
-        gradient=question.check.gradient,
+        gradient=gradient,
         accumulator=contract.accumulator.value,
         # No framework promises an order of summation; a contract that promises a bar promises its sums with it.
         any_order=contract.bar is None,
     )
 
 
-def _judgements(question: Question, case: Case, answer: Answer | Refusal, worst: Grade) -> dict[str, Judgement]:
-    """Judge an answer under each value of the check's policy; denominators that are the same number are judged once."""
+def _right(question: Question, case: Case, policy: Policy, answer: Answer | Refusal, worst: Grade) -> bool:
+    """Whether an answer is right under a policy; its gradient, which takes longer, is looked at if its value is."""
+    if not _oracle(question, case, policy, gradient=False).judge(answer, worst).ok:
+        return False
+    if not question.check.gradient:
+        return True
+    return _oracle(question, case, policy, gradient=True).judge(answer, worst, value=False).ok
+
+
+def _allowed(question: Question, case: Case, answer: Answer | Refusal, worst: Grade, mine: Judgement) -> frozenset[str]:
+    """Return the values of the check's policy that an answer allows, given the judgement under the contract's own.
+
+    Denominators that are the same number are judged once.
+    """
     name = question.check.policy or ""
-    found: dict[object, Judgement] = {}
-    judged = {}
-    for value, other in question.function.contract.policy().alternatives(name).items():
-        same = canonical(case, other).denominator if name == "mean_denominator" else value
+    policy = question.function.contract.policy()
+
+    def key(value: str, other: Policy) -> object:
+        return canonical(case, other).denominator if name == "mean_denominator" else value
+
+    found: dict[object, bool] = {key(getattr(policy, name), policy): mine.ok}
+    allowed = set()
+    for value, other in policy.alternatives(name).items():
+        same = key(value, other)
         if same not in found:
-            found[same] = _oracle(question, case, other).judge(answer, worst)
-        judged[value] = found[same]
-    return judged
+            found[same] = _right(question, case, other, answer, worst)
+        if found[same]:
+            allowed.add(value)
+    return frozenset(allowed)
 
 
 def _telling(question: Question, oracle: Oracle) -> bool:
@@ -89,4 +105,4 @@ def _telling(question: Question, oracle: Oracle) -> bool:
     plain = question.check.plain(oracle.case)
     if isinstance(plain, bool):
         return plain
-    return not _oracle(question, plain, oracle.policy).judge(oracle.answer(), LENIENT).ok
+    return not _right(question, plain, oracle.policy, oracle.answer(), LENIENT)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossconform.adapters.base import EAGER, Engine, Framework, LossFunction
+from lossconform.adapters.base import EAGER, UNCOMPILED, Engine, Framework, LossFunction
 from lossconform.adapters.contract import DTYPES, Contract, Source
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Check, Question
@@ -36,8 +36,10 @@ def _places(framework: Framework, function: LossFunction, check: Check, profile:
     others = [mode for mode in framework.engine.modes if mode != first]
     accuracy = check.cases is None
     everywhere = accuracy or check.every_dtype
+    # Where the usual mode compiles, a program for each dtype is dear.
+    another = bool(function.form_of) and first not in UNCOMPILED
     for dtype in DTYPES:
-        if everywhere or dtype in profile.meaning_dtypes:
+        if (everywhere and not another) or dtype in profile.meaning_dtypes:
             yield dtype, first
     # The second mode is the cheapest of the compiled ones, or, where that is usual, the uncompiled one.
     sample = others if profile.every_mode else () if function.form_of else others[:1]

@@ -13,6 +13,7 @@ Derivation: docs/numerics.md; background: Blanchard, Higham, Higham, IMA J. Nume
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -108,14 +109,22 @@ class Tolerances:
 
     Args:
         exact: the exact answer.
-        condition: its condition.
+        condition: returns its condition; called only where an answer is not the exact one, rounded.
         fmt: the format of the answers.
         accumulator: with what precision sums are accumulated, from `ACCUMULATORS`.
     """
 
-    def __init__(self, exact: Enclosure, condition: Condition, fmt: Format, accumulator: str = USUAL) -> None:
-        self.exact, self.condition, self.fmt, self.accumulator = exact, condition, fmt, accumulator
+    def __init__(
+        self, exact: Enclosure, condition: Callable[[], Condition], fmt: Format, accumulator: str = USUAL
+    ) -> None:
+        self.exact, self.fmt, self.accumulator = exact, fmt, accumulator
+        self._condition = condition
         self._allowed: dict[tuple[Grade, bool], Float64] = {}
+
+    @cached_property
+    def condition(self) -> Condition:
+        """The condition of the exact answer."""
+        return self._condition()
 
     @cached_property
     def rounded(self) -> tuple[Float64, Float64]:
@@ -191,7 +200,7 @@ def allowed(
     any_order: bool = False,
 ) -> Float64:
     """Return the largest absolute error that leaves an answer its grade; see `Tolerances`, where more are asked."""
-    return Tolerances(exact, condition, fmt, accumulator).allowed(grade, any_order=any_order)
+    return Tolerances(exact, lambda: condition, fmt, accumulator).allowed(grade, any_order=any_order)
 
 
 def grade(
@@ -204,7 +213,7 @@ def grade(
     any_order: bool = False,
 ) -> NDArray[np.int64]:
     """Return the grade of each entry of an answer given as float64; see `Tolerances`, where more are asked."""
-    return Tolerances(exact, condition, fmt, accumulator).grades(answer, any_order=any_order)
+    return Tolerances(exact, lambda: condition, fmt, accumulator).grades(answer, any_order=any_order)
 
 
 def _finite(answer: Float64, exact: Enclosure, fmt: Format) -> Float64:

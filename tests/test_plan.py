@@ -67,3 +67,21 @@ def test_another_form_is_asked_less_in_quick(check, whole, less):
 def test_full_asks_another_form_as_much():
     full = PROFILES["full"]
     assert (full.again, full.elsewhere) == (full.per_regime, full.examples)
+
+
+def places_of_other_forms(target: str, profile: str) -> set[tuple[str, str]]:
+    """Return the dtypes and modes in which accuracy is asked of what is another form of a loss function."""
+    asked = questions(describe(target), PROFILES[profile])
+    return {(q.dtype, q.mode) for q in asked if q.check.id == "value" and q.function.form_of}
+
+
+def test_quick_compiles_another_form_in_one_dtype_and_full_in_all():
+    assert (
+        places_of_other_forms("keras-jax", "quick")
+        == places_of_other_forms("keras-jax", "smoke")
+        == {("float32", "jit")}
+    )
+    assert places_of_other_forms("torch", "quick") == {(dtype, "eager") for dtype in DTYPES}
+    assert places_of_other_forms("keras-jax", "full") == {
+        (dtype, mode) for dtype in DTYPES for mode in ("eager", "jit")
+    }
