@@ -21,7 +21,7 @@ from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.losses import FAMILIES, HESSIANS
 from lossconform.reference.losses.row import Family, HessianProduct, Number
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import ZERO, Real, special, table, total
+from lossconform.reference.real import ZERO, Real, multiplied, special, table, total
 from lossconform.reference.rows import Rows, exactly
 
 PRECISIONS = (120, 256, 1024, 4096)
@@ -85,8 +85,9 @@ def answers(rows: Rows, family: Family, gradient: bool) -> tuple[list[list[Numbe
     values: list[list[Number]] = []
     slopes = np.empty((3, n, c)) if gradient else None
     size = max(1, BLOCK // c)
+    soon = {} if gradient else _labelled(rows, family)
     for start in range(0, n, size):
-        block = [_row(rows, family, i, gradient) for i in range(start, min(start + size, n))]
+        block = [soon.get(i) or _row(rows, family, i, gradient) for i in range(start, min(start + size, n))]
         values += [value for value, _ in block]
         if slopes is not None:
             flat = [number for _, slope in block for number in slope]
@@ -140,6 +141,25 @@ def _row(
     if gradient and factors is None:
         slopes = [_over_nothing(problem)] * problem.shape[1]
     return values, slopes
+
+
+def _labelled(rows: Rows, family: Family) -> dict[int, tuple[list[Number], list[Number]]]:
+    """Return the values of rows with one label and nothing infinite or NaN, but those that take a higher precision.
+
+    They are the commonest rows, and of few classes what `_row` does besides its exponentials is half of its time.
+    """
+    c = rows.problem.shape[1]
+    found: dict[int, tuple[list[Number], list[Number]]] = {}
+    if family.labelled is None or not rows.single or c < 2:
+        return found
+    ctx.prec = precisions(c)[0]
+    for i, plain in enumerate(rows.plain):
+        if plain and not rows.fixed[i]:
+            value = family.labelled(rows.x[i], rows.labels[i], rows.tops[i])
+            value = value.times(multiplied(rows.row_weight[i], rows.label_weight[i]))
+            if value.decided():
+                found[i] = [value], []
+    return found
 
 
 def _product(rows: Rows, product: HessianProduct, i: int) -> list[Number]:

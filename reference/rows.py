@@ -74,13 +74,13 @@ class Rows:
             if self.label_weight[i] is not ONE:
                 weight *= self.label_weight[i]
             if weight is ONE or weight != 0:
-                row.t[self._labels[i]] = weight
+                row.t[self.labels[i]] = weight
         else:
             self._weigh(i, row)
         return row
 
     @cached_property
-    def _labels(self) -> list[int]:
+    def labels(self) -> list[int]:
         """The class of each row; of a row that is ignored, 0."""
         assert self.problem.base is not None  # noqa: S101 - index targets only
         return [int(j) for j in self.problem.base.argmax(axis=1)]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from containment import REGIMES, question
+from drawn import questions
 from flint import arb, ctx, fmpq
+from hypothesis import given, settings
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.exact import evaluate
 from lossconform.reference.formats import FORMATS, dtype_of
+from lossconform.reference.losses import FAMILIES
 from lossconform.reference.policy import Policy
 from lossconform.reference.real import Real, rational, total
 
@@ -170,6 +177,26 @@ class TestInvariances:
     def test_asking_for_no_gradient_changes_no_value(self) -> None:
         case = cross_entropy(self.X, self.LABELS)
         self.same(evaluate(case).value, evaluate(case, gradient=False).value)
+
+    def test_rows_that_are_answered_sooner_are_answered_the_same(self) -> None:
+        short = FAMILIES[CE, Form.LOGITS]
+        assert short.labelled is not None
+        long = {**FAMILIES, (CE, Form.LOGITS): replace(short, labelled=None)}
+
+        @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+        @given(questions(CE, Form.LOGITS))
+        def run(question: tuple[Case, Policy]) -> None:
+            soon = evaluate(*question, gradient=False).value
+            with mock.patch("lossconform.reference.exact.FAMILIES", long):
+                self.same(soon, evaluate(*question, gradient=False).value)
+
+        run()
+        for regime in REGIMES.values():
+            for dtype, c in itertools.product(FORMATS, (1, 2, 3, 10)):
+                case = question("weighted", regime, dtype, c)
+                soon = evaluate(case, gradient=False).value
+                with mock.patch("lossconform.reference.exact.FAMILIES", long):
+                    self.same(soon, evaluate(case, gradient=False).value)
 
     def test_the_default_policy_is_the_default(self) -> None:
         case = cross_entropy(self.X, self.LABELS)

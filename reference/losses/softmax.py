@@ -45,9 +45,9 @@ class Parts:
         """S."""
         return self.rest + 1
 
-    def log_total(self) -> Real:
-        """Return log S."""
-        return Real(ZERO, LOG1P(self.rest), 1) if len(self.active) > 1 else Real(ZERO)
+    def log_total(self, more: fmpq = ZERO) -> Real:
+        """Return log S and a rational more."""
+        return Real(more, LOG1P(self.rest), 1) if len(self.active) > 1 else Real(more)
 
     def p(self, j: int) -> Real:
         """Return the softmax of class j."""
@@ -118,7 +118,7 @@ def _log_p(row: Row, q: Parts, i: int) -> Number:
         return _own_loss(row) if i == q.special else INF
     if not row.where[i] or row.x[i] == -INF:
         return INF
-    return q.log_total().plus(_gap(row, q, i))
+    return q.log_total(_gap(row, q, i))
 
 
 def cross_entropy(row: Row) -> list[Number]:
@@ -136,7 +136,16 @@ def cross_entropy(row: Row) -> list[Number]:
         if not row.where[i] or row.x[i] == -INF:
             return [INF]
         mass, gap = added(mass, t), added(gap, multiplied(t, _gap(row, q, i)))
-    return [q.log_total().times(mass).plus(gap)]
+    return [q.log_total(gap) if mass is ONE else q.log_total().times(mass).plus(gap)]
+
+
+def labelled_cross_entropy(x: Sequence[float], label: int, top: int) -> Real:
+    """Return LSE - x_y of two or more finite logits."""
+    highest = x[top]
+    less = -arb(highest)
+    balls = list(map(EXP, [less + v for v in x]))
+    balls[top] = ZERO_BALL
+    return Real(difference(highest, x[label]), LOG1P(sum(balls, ZERO_BALL)), 1)
 
 
 def _zero_times_infinity(row: Row) -> bool:
@@ -297,4 +306,4 @@ LOG_SUM_EXP = Family(log_sum_exp, log_sum_exp_gradient)
 SOFTMAX = Family(softmax, softmax_gradient)
 LOG_SOFTMAX = Family(log_softmax, log_softmax_gradient)
 ENTROPY = Family(entropy, entropy_gradient)
-CROSS_ENTROPY = Family(cross_entropy, cross_entropy_gradient)
+CROSS_ENTROPY = Family(cross_entropy, cross_entropy_gradient, labelled_cross_entropy)
