@@ -84,15 +84,16 @@ def check_options(framework, mode):
         assert answer.value.dtype == answer.gradient.dtype == dtype
 
 
-def check_snippet(framework, mode):
-    """A snippet prints what was answered."""
+def check_snippets(framework, mode):
+    """Snippets print what was answered; one process runs both."""
+    snippets, lines = [], []
     for name in ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"):
         function = framework.function(f"keras.losses.{name}")
         case = case_of(function, TargetForm.INDEX, prediction=LOGITS.astype(DTYPES["float16"]))
-        answer = framework.ask(function, case, mode=mode, gradient=True)
-        snippet = framework.snippet(function, case, mode=mode, gradient=True)
-        done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines() == printed(answer), done.stdout
+        lines += printed(framework.ask(function, case, mode=mode, gradient=True))
+        snippets.append(framework.snippet(function, case, mode=mode, gradient=True))
+    done = subprocess.run([sys.executable, "-c", "\n".join(snippets)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == lines, done.stdout
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -149,7 +150,7 @@ def main(backend):
     for mode in MODES[backend]:
         check_answers(framework, mode)
     check_options(framework, MODES[backend][0])
-    check_snippet(framework, MODES[backend][0])
+    check_snippets(framework, MODES[backend][0])
     sys.stdout.write(f"{backend} checked\n")
 
 

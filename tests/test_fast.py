@@ -31,29 +31,33 @@ def in_rows(problem: Canonical, part: Enclosure, *, value: bool) -> Enclosure:
     return part.reshape((n, problem.entries if value else c))
 
 
-def check(case: Case, found: Bounds | None) -> None:
-    """Assert that a tier's bounds hold the exact ones on the rows that they cover, and round like them."""
-    assert found is not None
+def check(case: Case, *bounds: Bounds | None) -> None:
+    """Assert that tiers' bounds hold the exact ones on the rows that they cover, and round like them."""
     problem = canonical(case, Policy())
-    exact = evaluate(case, gradient=found.gradient is not None)
-    at = found.covered
-    for mine, its, value in ((found.value, exact.value, True), (found.gradient, exact.gradient, False)):
-        if mine is None or its is None:
-            continue
-        whole = in_rows(problem, its, value=value)
-        a, b = (Enclosure(p.h[at], p.lo[at], p.hi[at]) for p in (mine, whole))
-        assert not strays(a, b).any()
-        assert not disagree(a, b, case.format).any()
+    exact = evaluate(case)
+    for found in bounds:
+        assert found is not None
+        at = found.covered
+        for mine, its, value in ((found.value, exact.value, True), (found.gradient, exact.gradient, False)):
+            if mine is None or its is None:
+                continue
+            whole = in_rows(problem, its, value=value)
+            a, b = (Enclosure(p.h[at], p.lo[at], p.hi[at]) for p in (mine, whole))
+            assert not strays(a, b).any()
+            assert not disagree(a, b, case.format).any()
 
 
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("name", [*QUESTIONS, *OTHERS])
-def test_it_holds_the_exact_answer(name: str, regime: str) -> None:
+def test_it_and_double_double_hold_the_exact_answer(name: str, regime: str) -> None:
     for dtype in (*SMALL, "float64"):
         for c in SIZES:
             case = question(name, REGIMES[regime], dtype, c)
-            for careful in (False, True)[: 1 + (name == "soft")]:
-                check(case, fast.evaluate(canonical(case, Policy()), careful=careful))
+            problem = canonical(case, Policy())
+            found = [fast.evaluate(problem, careful=careful) for careful in (False, True)[: 1 + (name == "soft")]]
+            if dtype in ("float64", "float32"):
+                found.append(double_double_losses.evaluate(problem))
+            check(case, *found)
 
 
 @pytest.mark.parametrize("name", ["index", "soft", "log-sum-exp", "softmax"])
