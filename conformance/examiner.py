@@ -104,12 +104,10 @@ def explain(record: Record, question: Question) -> str:
 def _witness(witness: Witness) -> list[str]:
     lines = []
     if witness.where is not None:
-        lines += [
-            f"where:    {witness.where}",
-            f"got:      {witness.got}",
-            f"wanted:   {witness.wanted}",
-            f"distance: {witness.ulp:.4g} ULP; allowed: {witness.allowed}" if witness.ulp is not None else "",
-        ]
+        lines += [f"where:    {witness.where}", f"got:      {witness.got}", f"wanted:   {witness.wanted}"]
+    if witness.ulp is not None:
+        bound = "" if witness.allowed is None else f"; allowed: {witness.allowed}"
+        lines.append(f"distance: {witness.ulp:.4g} ULP{bound}")
     return [*lines, "reproduce it in the framework alone:", "", *_indented(witness.snippet)]
 
 
