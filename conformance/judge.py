@@ -209,7 +209,7 @@ class Oracle:
 
 
 REMEMBERED = 8192
-"""How many oracles of few numbers are kept: of those of a target more than half are asked for again."""
+"""How many oracles of few numbers are kept: about as many as a target asks for."""
 
 _kept: dict[tuple[bytes, Policy, bool, str, bool], Oracle] = {}
 
