@@ -40,9 +40,9 @@ def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
 
 def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
     """Return the class of each row, its weight within 2 ROUND, and whether that is 1."""
-    assert problem.base is not None  # noqa: S101 - a loss with a target
     lines = np.arange(problem.shape[0])
     if problem.labels is None:
+        assert problem.base is not None  # noqa: S101 - a loss with a target
         labels = problem.base.argmax(axis=1)
         own = problem.base[lines, labels]
         class_weight = problem.case.class_weight
@@ -59,7 +59,7 @@ def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log S); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.shape[0])
-    slopes = Table.like(problem.x if gradient else problem.x[:0])
+    slopes = Table.like(problem.prediction if gradient else problem.prediction[:0])
     labels, weight, ones = labels_of(problem)
     upstream = at(given(problem), np.s_[:, 0])
     factor = dd.times(upstream, weight)
@@ -71,7 +71,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
         _label(block, sums, slopes, labels[block.rows], f)
 
     sums = sweep(problem, use if gradient else None)
-    own = np.where(problem.where[lines, labels], problem.x[lines, labels], -np.inf)
+    own = np.where(problem.where[lines, labels], problem.prediction[lines, labels].astype(np.float64), -np.inf)
     gap = two_sum(sums.top, -own)
     tail, error = sums.tail()
     value = Table(*pair_plus_tail(gap[0], gap[1], 0.0, tail[0], error, tail[1]))
@@ -148,7 +148,7 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     case = problem.case
     n, c = problem.shape
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    slopes = Table.like(problem.x if gradient else problem.x[:0])
+    slopes = Table.like(problem.prediction if gradient else problem.prediction[:0])
     gap, mass = (np.empty(n), np.empty(n)), (np.empty(n), np.empty(n))
     factor = at(given(problem), np.s_[:, 0])
     sizes = np.array([float(f) for f in problem.smoothing])

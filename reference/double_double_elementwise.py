@@ -120,7 +120,7 @@ def _binary_slope(problem: Canonical, w: Weights, e: Pair) -> Enclosure:
     up, down = _choose(problem.x > 0, one, e), _choose(problem.x > 0, e, one)
     plus, minus = dd.times(w.b, up), dd.times(w.a, down)
     scale = dd.over(factor, dd.plus(one, e))
-    slopes = Table.like(problem.x)
+    slopes = Table.like(problem.prediction)
     error = (plus[0] + minus[0]) * np.abs(scale[0]) * (2 * EXP + 64 * ROUND)
     error += small(factor[0]) * (1 + w.a[0] + w.b[0])
     slopes.put(slice(None), dd.times(dd.plus(plus, negative(minus)), scale), error)
@@ -135,7 +135,7 @@ def log_sigmoid(problem: Canonical, gradient: bool) -> Bounds:
     error, tail = np.where(gone, SMALLEST, error), (np.where(gone, 0.0, tail[0]), np.where(gone, 0.0, tail[1]))
     h, lo, hi = pair_plus_tail(np.maximum(-z, 0.0), _zeros(z), 0.0, tail[0], error, tail[1])
     factor = given(problem)
-    slopes = Table.like(problem.x)
+    slopes = Table.like(problem.prediction)
     if gradient:
         one = np.ones_like(z), _zeros(z)
         at = dd.times(factor, dd.over(_choose(z > 0, e, one), dd.plus(one, e)))

@@ -18,7 +18,7 @@ from lossconform.reference.pairs import fold_pairs, pair_plus_tail
 
 def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose m + log S; its gradient is p."""
-    slopes = Table.like(problem.x if gradient else problem.x[:0])
+    slopes = Table.like(problem.prediction if gradient else problem.prediction[:0])
     factor = at(given(problem), np.s_[:, 0])
 
     def use(block: Block, sums: Sums) -> None:
@@ -35,7 +35,7 @@ def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
 
 def softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose p; its gradient only where the factors of a row are equal, and it is 0."""
-    value, zero = Table.like(problem.x), Table(*(np.zeros(problem.shape) for _ in range(3)))
+    value, zero = Table.like(problem.prediction), Table(*(np.zeros(problem.shape) for _ in range(3)))
 
     def use(block: Block, sums: Sums) -> None:
         one = np.ones_like(sums.top), np.zeros_like(sums.top)
@@ -50,7 +50,8 @@ def softmax(problem: Canonical, gradient: bool) -> Bounds:
 
 def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose (x_j - m) - log S; the gradient is c_j - p_j sum c_i, over the classes that take part."""
-    value, slopes = Table.like(problem.x), Table.like(problem.x if gradient else problem.x[:0])
+    value = Table.like(problem.prediction)
+    slopes = Table.like(problem.prediction if gradient else problem.prediction[:0])
     factor = given(problem)
 
     def use(block: Block, sums: Sums) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from lossconform.reference import double_double as dd
 from lossconform.reference.bounds import WIDEN, Mask, U, enclosed
 from lossconform.reference.canonical import Canonical
+from lossconform.reference.case import Array
 from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND, Pair
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_sums import FEW
@@ -96,7 +97,7 @@ def _joined(parts: list[Sums]) -> Sums:
 
 def _block(problem: Canonical, rows: slice, keep: bool) -> tuple[Float64, Pair | None, Float64, Pair]:
     """Return the logits that take part, their exponentials if kept, the largest, and R."""
-    x = problem.x[rows]
+    x = problem.prediction[rows].astype(np.float64)
     if problem.case.where is not None:
         x = np.where(problem.where[rows], x, -np.inf)
     lines = np.arange(len(x))
@@ -127,7 +128,7 @@ def _little(problem: Canonical, rows: slice, top: Float64, some: Mask) -> tuple[
     alone, vanished = np.zeros(len(top), bool), np.zeros(len(top), bool)
     which = np.flatnonzero(some)
     if which.size:
-        x = np.where(problem.where[rows][which], problem.x[rows][which], -np.inf)
+        x = np.where(problem.where[rows][which], problem.prediction[rows][which].astype(np.float64), -np.inf)
         x[np.arange(len(x)), x.argmax(axis=1)] = -np.inf
         second = x.max(axis=1)
         alone[which] = np.isneginf(second)
@@ -144,7 +145,7 @@ class Table:
     hi: Float64
 
     @classmethod
-    def like(cls, x: Float64) -> Table:
+    def like(cls, x: Array) -> Table:
         """Return room for them."""
         return cls(np.empty(x.shape), np.empty(x.shape), np.empty(x.shape))
 

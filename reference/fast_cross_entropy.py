@@ -77,11 +77,11 @@ def one_class(problem: Canonical) -> Mask:
 
 def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Float64, Float64]:
     """Return the class of each row, its weight, and a bound on the weight's error."""
-    assert problem.base is not None  # noqa: S101 - a loss with a target
     lines = np.arange(problem.shape[0])
     if problem.labels is not None and problem.case.sample_weight is None and problem.case.class_weight is None:
         return _used(problem), np.ones(len(lines)), np.zeros(len(lines))
     if problem.labels is None:
+        assert problem.base is not None  # noqa: S101 - a loss with a target
         labels = problem.base.argmax(axis=1)
         own = problem.base[lines, labels]
         class_weight = problem.case.class_weight
@@ -110,7 +110,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log1p(R)); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.shape[0])
     labels, weight, weight_error = _labels(problem)
-    slopes = Slopes.like(problem.x) if gradient else None
+    slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem)[:, 0] if gradient else None
     factor = weight if given is None else given * weight
 
@@ -128,7 +128,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
         slopes.bound[block.rows][i, y] = error * np.abs(f) * WIDEN + tiny(f) * (others != 0)
 
     sums = sweep(problem, use if gradient else None)
-    at = problem.x[lines, labels]
+    at = problem.prediction[lines, labels].astype(np.float64)
     if problem.case.where is not None:
         at = np.where(problem.where[lines, labels], at, -np.inf)
     gap, low = two_sum(sums.top, -at)
@@ -164,7 +164,7 @@ def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
     case = problem.case
     n, c = problem.shape
     assert problem.base is not None  # noqa: S101 - a loss with a target
-    slopes = Slopes.like(problem.x) if gradient else None
+    slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem)[:, 0] if gradient else np.ones(n)
     gap, mass, odd = np.empty(n), np.empty(n), np.zeros(n, bool)
     strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None

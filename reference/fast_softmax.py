@@ -14,7 +14,7 @@ from lossconform.reference.pairs import depth, fold, pair_plus_tail
 def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose m + log1p(R); its gradient is p."""
     factor = factors(problem)[:, 0]
-    slopes = Slopes.like(problem.x) if gradient else None
+    slopes = Slopes.like(problem.prediction) if gradient else None
 
     def use(block: Block, sums: Sums) -> None:
         assert slopes is not None  # noqa: S101 - used with a gradient only
@@ -29,8 +29,8 @@ def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
 def softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose p_j; the gradient is p_j ((c_j - c_k) + sum_i p_i (c_k - c_i)) for k one of the largest."""
     n, c = problem.shape
-    values = Slopes.like(problem.x)
-    slopes = Slopes.like(problem.x) if gradient else None
+    values = Slopes.like(problem.prediction)
+    slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem) if gradient else np.ones((n, c))
     even = (problem.cotangent == problem.cotangent[:, :1]).all(axis=1)
     given_error = 0.0 if problem.denominator == 1 else 4 * U
@@ -65,7 +65,7 @@ def softmax(problem: Canonical, gradient: bool) -> Bounds:
 def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose (x_j - m) - log1p(R); the gradient is c_j - p_j sum c_i, over the classes that take part."""
     n, c = problem.shape
-    slopes = Slopes.like(problem.x) if gradient else None
+    slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem) if gradient else np.ones((n, c))
     table = [np.empty((n, c)) for _ in range(3)]
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from lossconform.reference.bounds import EF, TINY, WIDEN, Mask, U, enclosed
 from lossconform.reference.canonical import Canonical
+from lossconform.reference.case import Array
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Float64
 from lossconform.reference.pairs import depth, fold
@@ -48,16 +49,13 @@ def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
     size = max(1, BLOCK // c)
     few = c <= FEW
     space = [np.empty((min(size, n), c), order="F" if few else "C") for _ in range(5 if few else 4)]
+    given = problem.prediction
     lines = np.arange(size)
     masked = problem.case.where is not None
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
-        x = problem.x[rows]
-        d, e, s = (a[: len(x)] for a in space[:3])
-        if few or masked:
-            copy = space[3][: len(x)]
-            np.copyto(copy, x)
-            x = copy
+        d, e, s, x = (a[: rows.stop - start] for a in space[:4])
+        np.copyto(x, given[rows])
         if masked:
             np.copyto(x, -np.inf, where=~problem.where[rows])
         if few:
@@ -123,7 +121,7 @@ def _alone(problem: Canonical, rows: slice, rest: Float64) -> Mask:
     alone: Mask = rest == 0
     some = np.flatnonzero(alone)
     if some.size:
-        takes_part = (problem.x[rows][some] != -np.inf) & problem.where[rows][some]
+        takes_part = (problem.prediction[rows][some].astype(np.float64) != -np.inf) & problem.where[rows][some]
         alone[some] = takes_part.sum(axis=1) == 1
     return alone
 
@@ -136,8 +134,8 @@ class Slopes:
     bound: Float64
 
     @classmethod
-    def like(cls, x: Float64) -> Slopes:
-        """Return room for one."""
+    def like(cls, x: Array) -> Slopes:
+        """Return room for one of the same shape."""
         return cls(np.empty(x.shape), np.empty(x.shape))
 
     def enclosure(self) -> Enclosure:

@@ -89,7 +89,7 @@ class Fast(Arithmetic[Single]):
 
     def sweep(self, problem: Canonical, use: Use[Single]) -> Float64:
         """Use each block with the softmax of `fast_sums`."""
-        p = fast_sums.Slopes.like(problem.x)
+        p = fast_sums.Slopes.like(problem.prediction)
 
         def each(block: fast_sums.Block, sums: fast_sums.Sums) -> None:
             out, top, rows = np.isneginf(block.x), block.x.argmax(axis=1), block.rows
@@ -107,7 +107,7 @@ class DoubleDouble(Arithmetic[Double]):
 
     def sweep(self, problem: Canonical, use: Use[Double]) -> Float64:
         """Use each block with the softmax of `double_double_sums`."""
-        table = double_double_sums.Table.like(problem.x)
+        table = double_double_sums.Table.like(problem.prediction)
 
         def each(block: double_double_sums.Block, sums: double_double_sums.Sums) -> None:
             rows = block.rows
