@@ -19,6 +19,10 @@ def depth(n: int) -> int:
     return max(n - 1, 0).bit_length()
 
 
+SHORT = 512
+"""Rows of so many terms left are held term by term, so that every addition runs along many rows."""
+
+
 def fold(terms: Float64) -> Float64:
     """Return the sum over axis 1 by pairwise folding; it destroys the terms.
 
@@ -29,7 +33,7 @@ def fold(terms: Float64) -> Float64:
         half = width // 2
         np.add(terms[:, :half], terms[:, width - half : width], out=terms[:, :half])
         width -= half
-        if width <= 32 and terms.strides[1] < terms.strides[0]:
+        if width <= SHORT and terms.strides[1] < terms.strides[0]:
             terms = np.asfortranarray(terms[:, :width])
     return terms[:, 0].copy()
 
