@@ -156,7 +156,8 @@ def shares(batches: int) -> None:
     print(f"rows left to the exact tier, of {batches} batches each: value alone; with the gradient")
     print(f"{'regime':22} {'target':13} {'dtype':9} {'rows':>8} {'value':>8} {'both':>8}")
     profile = cast(Profile, SimpleNamespace(rows=2000, classes=10, many=2000))
-    contract = cast(Contract, SimpleNamespace(loss=Loss.SOFTMAX_CROSS_ENTROPY, reductions=(Reduction.NONE,)))
+    stated = SimpleNamespace(loss=Loss.SOFTMAX_CROSS_ENTROPY, reductions=(Reduction.NONE,), options={})
+    contract = cast(Contract, stated)
     for regime in ALL:
         for form in (TargetForm.INDEX, TargetForm.ONE_HOT, TargetForm.DISTRIBUTION):
             for dtype in ("float32", "bfloat16", "float16", "float64"):
