@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,11 +35,12 @@ WORKED = {
 def test_the_worked_examples_pass(tmp_path: Path) -> None:
     """In one process, because to import the frameworks takes longest."""
     chosen = {name: word for name, (package, word) in WORKED.items() if importlib.util.find_spec(package)}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    words = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-c", os.devnull]
     words += ["--rootdir", str(EXAMPLES), "--import-mode=importlib", *(str(EXAMPLES / f"{name}.py") for name in chosen)]
     words += ["-k", " or ".join(f"({name} and {word})" for name, word in chosen.items())]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert f"{len(chosen)} passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
+    passed = re.findall(r"^PASSED \S*?(\w+)\.py::", done.stdout, re.MULTILINE)
+    assert sorted(passed) == sorted(chosen), done.stdout[-3000:] + done.stderr[-1000:]
 
 
 TEST_FILE = """

@@ -14,7 +14,8 @@ import pytest
 from containment import REGIMES, question
 from drawn import questions
 from flint import arb, ctx, fmpq
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from lossconform.reference.case import Case, Form, Loss, Reduction, TargetForm
 from lossconform.reference.enclosure import Enclosure
@@ -22,9 +23,10 @@ from lossconform.reference.exact import evaluate
 from lossconform.reference.formats import FORMATS, dtype_of
 from lossconform.reference.losses import FAMILIES
 from lossconform.reference.policy import Policy
-from lossconform.reference.real import Real, rational, total
+from lossconform.reference.real import Real, difference, rational, total
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
+finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def cross_entropy(x: Any, labels: Any, dtype: str = "float64", **options: Any) -> Case:
@@ -223,6 +225,15 @@ class TestInvariances:
 
 class TestReal:
     """Exact plus tail, and the way into float64."""
+
+    @settings(max_examples=500, deadline=None, derandomize=True, database=None)
+    @given(finite, finite)
+    @example(1.7976931348623157e308, -1.7976931348623157e308)
+    @example(5e-324, -1.0)
+    @example(1.0, 1.0 + 2.0**-52)
+    def test_a_difference_is_exact(self, a: float, b: float) -> None:
+        found = difference(a, b)
+        assert Fraction(int(found.p), int(found.q)) == Fraction(a) - Fraction(b)
 
     def test_the_known_sign_of_a_tail_wins_over_its_ball(self) -> None:
         wide = arb(0, 1e-30)

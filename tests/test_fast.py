@@ -254,6 +254,21 @@ def test_blocks_do_not_change_the_answer() -> None:
     np.testing.assert_array_equal(whole.gradient.hi[5000:5010], some.gradient.hi)
 
 
+@pytest.mark.parametrize("name", [*QUESTIONS, *OTHERS])
+def test_arrays_that_blocks_use_again_keep_nothing(name: str) -> None:
+    problem = canonical(question(name, REGIMES["moderate"], "float32", 1000, rows=70), Policy())
+    for tier in (fast.evaluate, double_double_losses.evaluate):
+        whole = tier(problem)
+        assert whole is not None
+        assert whole.gradient is not None
+        for i in (0, 33, 69):
+            alone = tier(bounds.take(problem, slice(i, i + 1)))
+            assert alone is not None
+            assert alone.gradient is not None
+            np.testing.assert_allclose(whole.value.h[i], alone.value.h[0], rtol=1e-12)
+            np.testing.assert_allclose(whole.gradient.h[i], alone.gradient.h[0], rtol=1e-12)
+
+
 def test_this_machine_is_as_assumed() -> None:
     checks = selftest(300)
     assert [c.name for c in checks] == ["exp", "log", "log1p", "exp(0) = 1"]
