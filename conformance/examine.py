@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
 from hypothesis.errors import FlakyFailure, Unsatisfiable
@@ -26,7 +27,7 @@ from lossconform.reference.case import Case, Form, TargetForm
 from lossconform.reference.policy import CHOICES
 from lossconform.reports.model import Grade as GradeName
 from lossconform.reports.model import Observed, Record, Timing, Verdict, Witness
-from lossconform.strategies.regimes import SEEDS, Regime, cotangent, fill, regimes
+from lossconform.strategies.regimes import SEEDS, Regime, apart, cotangent, fill, regimes
 from lossconform.strategies.strata import LEAST, strata
 from lossconform.witness import in_dtype, witness
 
@@ -80,7 +81,7 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     assert check.cases is not None  # noqa: S101 - a check of meaning
     profile = question.profile
     first = question.dtype in profile.meaning_dtypes and not question.function.form_of
-    asked = profile.examples if first else profile.elsewhere
+    asked = profile.examples if first or check.once else profile.elsewhere
     examples = LEAST * profile.large if check.large else asked
     narrowed = strata(contract, examples, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
@@ -88,7 +89,7 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     identifies = check.policy is not None
     failing: tuple[SearchStrategy[Case], int] | None = None
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
-    examples = 1 if check.large else max(LEAST, -(-asked // len(turns)))
+    examples = 1 if check.large or check.once else max(LEAST, -(-asked // len(turns)))
     for turn, strategy in enumerate(turns):
         shrink = profile.shrink and not (identifies or check.large)
         found = _first(framework, question, findings, strategy, examples, turn, to_the_end=identifies, shrink=shrink)
@@ -141,7 +142,9 @@ def _accuracy(framework: Framework, findings: Findings) -> None:
     question = findings.question
     contract, profile = question.function.contract, question.profile
     usual = question.mode == next(iter(framework.engine.modes))
-    many = bool(profile.many) and (profile.every_mode or usual)
+    if question.mode in UNCOMPILED and not usual:
+        question = replace(question, profile=profile.beside())
+    many = bool(profile.many) and (profile.every_mode or usual) and not apart(contract)
     places = [(form, regime) for form in contract.forms for regime in regimes(contract, form, many=many)]
     rounds = count()
 

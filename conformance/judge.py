@@ -59,7 +59,7 @@ class Judgement:
         got: that entry of the answer.
         wanted: the exact answer there, rounded.
         distance: between them, in ULP, signed.
-        allowed: what the bar allows there, in ULP; None where all are correctly rounded.
+        bound: returns what the bar allows there, in ULP; None where all are correctly rounded.
     """
 
     ok: bool
@@ -72,7 +72,12 @@ class Judgement:
     got: float | None = None
     wanted: float | None = None
     distance: float | None = None
-    allowed: float | None = None
+    bound: Callable[[], float] | None = None
+
+    @property
+    def allowed(self) -> float | None:
+        """What the bar allows at the worst entry, in ULP, which takes longer than a verdict; None without a bound."""
+        return None if self.bound is None else self.bound()
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,15 +188,13 @@ class Oracle:
         place = index if rows is None else (int(rows[index[0]]), *index[1:])
         low, _ = tolerances.rounded
         finite = np.abs(distance[np.isfinite(distance)])
-        problem, bound = "", None
-        if verdict is not Grade.CORRECTLY_ROUNDED:
-            with np.errstate(over="ignore"):
-                bound = float((tolerances.allowed(worst, any_order=any_order) / tolerances.spacing)[index])
+        bound = partial(_bound, tolerances, worst, any_order, index)
+        problem = ""
         if not ok:
             spot = f"{part}{list(place)}" if place else part
             problem = (
                 f"{spot} is {float(numbers[index])!r}, exactly {float(low[index])!r}: {verdict.label}, "
-                f"{abs(float(distance[index])):.3g} ULP off where {bound:.3g} are allowed"
+                f"{abs(float(distance[index])):.3g} ULP off where {bound():.3g} are allowed"
             )
         return Judgement(
             ok=ok,
@@ -204,8 +207,14 @@ class Oracle:
             got=float(numbers[index]),
             wanted=float(low[index]),
             distance=float(distance[index]),
-            allowed=bound,
+            bound=None if verdict is Grade.CORRECTLY_ROUNDED else bound,
         )
+
+
+def _bound(tolerances: Tolerances, worst: Grade, any_order: bool, index: tuple[int, ...]) -> float:
+    """Return what a bar allows of an entry, in ULP."""
+    with np.errstate(over="ignore"):
+        return float((tolerances.allowed(worst, any_order=any_order) / tolerances.spacing)[index])
 
 
 REMEMBERED = 8192

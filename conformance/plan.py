@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossconform.adapters.base import EAGER, UNCOMPILED, Engine, Framework, LossFunction
+from lossconform.adapters.base import EAGER, Engine, Framework, LossFunction
 from lossconform.adapters.contract import DTYPES, Contract, Source
 from lossconform.checks import CHECKS
 from lossconform.checks.check import Check, Question
@@ -36,8 +36,8 @@ def _places(framework: Framework, function: LossFunction, check: Check, profile:
     others = [mode for mode in framework.engine.modes if mode != first]
     accuracy = check.cases is None
     everywhere = accuracy or check.every_dtype
-    # Where the usual mode compiles, a program for each dtype is dear.
-    another = bool(function.form_of) and first not in UNCOMPILED
+    # What computes another form of a loss function is the same; what is around it is a question of meaning.
+    another = accuracy and bool(function.form_of)
     for dtype in DTYPES:
         if (everywhere and not another) or dtype in profile.meaning_dtypes:
             yield dtype, first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lossconform.adapters.contract import DTYPES
 
@@ -27,6 +27,9 @@ class Profile:
             that one program answers both.
         rows: of an accuracy case.
         classes: of an accuracy case.
+        few: rows and classes of an accuracy case in an uncompiled mode beside a usual one that compiles; None for as
+            many as elsewhere. Such a framework compiles each operator for each shape, those of the checks of meaning
+            anyway.
         many: classes of the regimes with many; 0 leaves them out.
         large: cases for each check whose cases are large.
         shrink: whether a failing case is made smaller before it is shown.
@@ -42,14 +45,22 @@ class Profile:
     every_mode: bool
     rows: int = 8
     classes: int = 10
+    few: tuple[int, int] | None = (2, 3)
     many: int = 1000
     large: int = 4
     shrink: bool = True
+
+    def beside(self) -> Profile:
+        """Return the profile with the shape of an uncompiled mode beside a usual one that compiles."""
+        rows, classes = self.few or (self.rows, self.classes)
+        return replace(self, rows=rows, classes=classes)
 
 
 PROFILES = {
     "smoke": Profile("smoke", 1, 1, 6, ("float32",), 6, (), every_mode=False, rows=4, many=0, large=2),
     "quick": Profile("quick", 2, 1, 24, ("float32",), 9, ("float32",), every_mode=False),
-    "full": Profile("full", 10, 10, 150, DTYPES, 150, DTYPES, every_mode=True, rows=16, many=50_000, large=24),
+    "full": Profile(
+        "full", 10, 10, 150, DTYPES, 150, DTYPES, every_mode=True, rows=16, few=None, many=50_000, large=24
+    ),
 }
 """smoke: for tests of the toolkit; quick: every change; full: every release."""

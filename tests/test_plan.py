@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from lossconform import examine as examining
 from lossconform.adapters import describe, ready
 from lossconform.adapters.contract import DTYPES
 from lossconform.adapters.miniatures import unusual
@@ -13,6 +14,8 @@ from lossconform.checks import CHECKS
 from lossconform.examine import examine
 from lossconform.plan import questions
 from lossconform.profiles import PROFILES
+from lossconform.reference.case import Loss, Reduction
+from lossconform.strategies.regimes import apart
 
 
 def places(target: str, check: str, profile: str) -> set[tuple[str, str]]:
@@ -56,12 +59,57 @@ def test_a_loss_of_numpy_has_one_mode():
     assert {q.mode for q in questions(unusual.framework(), PROFILES["full"])} == {"call"}
 
 
-@pytest.mark.parametrize(("check", "whole", "less"), [("value", 22, 11), ("dtype", 24, 9)])
+@pytest.mark.parametrize(("check", "whole", "less"), [("value", 22, 11), ("reduction", 24, 9)])
 def test_another_form_is_asked_less_in_quick(check, whole, less):
     target = ready(unusual.framework())
     first = next(q for q in questions(target, PROFILES["quick"]) if q.check.id == check and q.dtype == "float32")
     form = replace(first, function=replace(first.function, form_of="another"))
     assert [examine(target, question, []).cases for question in (first, form)] == [whole, less]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_hangs_on_no_number_is_asked_once_of_each_stratum(dtype):
+    target = ready(unusual.framework())
+    asked = next(
+        q
+        for q in questions(target, PROFILES["quick"])
+        if (q.check.id, q.dtype) == ("dtype", dtype) and q.function.contract.loss is Loss.SOFTMAX_CROSS_ENTROPY
+    )
+    contract = asked.function.contract
+    assert len(contract.forms) * len(contract.targets) * len(contract.reductions) >= 8
+    assert examine(target, asked, []).cases == 8
+    form = replace(asked, function=replace(asked.function, form_of="another"))
+    assert examine(target, form, []).cases == 8
+
+
+@pytest.mark.parametrize(
+    ("target", "mode", "profile", "shapes"),
+    [
+        ("jax", "jit", PROFILES["quick"], {(8, 10), (4, 1000), (1, 1000)}),
+        ("jax", "eager", PROFILES["quick"], {(2, 3)}),
+        ("jax", "eager", replace(PROFILES["full"], per_regime=2, many=30), {(16, 10), (4, 30), (1, 30)}),
+        ("torch", "compiled", PROFILES["quick"], {(8, 10)}),
+    ],
+)
+def test_accuracy_is_asked_in_few_shapes(target, mode, profile, shapes, monkeypatch):
+    seen = set()
+    monkeypatch.setattr(examining, "look", lambda framework, question, case, **_: seen.add(case.prediction.shape))
+    framework = describe(target)
+    for question in questions(framework, profile):
+        if (question.check.id, question.dtype, question.mode) == ("value", "float32", mode):
+            examine(framework, question, [])
+    assert seen == shapes
+
+
+def test_elements_that_nothing_is_made_of_together_are_not_asked_with_many_classes():
+    of = {f.id: f.contract for f in describe("jax").functions}
+    assert apart(of["jax.nn.log_sigmoid"])
+    assert apart(of["optax.sigmoid_focal_loss"])
+    assert not apart(of["jax.nn.softmax"])
+    mean = describe("keras-jax").function("keras.losses.BinaryCrossentropy").contract
+    assert not apart(mean)
+    summed = replace(of["optax.sigmoid_binary_cross_entropy"], reductions=(Reduction.SUM,))
+    assert not apart(summed)
 
 
 def test_full_asks_another_form_as_much():
@@ -75,13 +123,9 @@ def places_of_other_forms(target: str, profile: str) -> set[tuple[str, str]]:
     return {(q.dtype, q.mode) for q in asked if q.check.id == "value" and q.function.form_of}
 
 
-def test_quick_compiles_another_form_in_one_dtype_and_full_in_all():
-    assert (
-        places_of_other_forms("keras-jax", "quick")
-        == places_of_other_forms("keras-jax", "smoke")
-        == {("float32", "jit")}
-    )
-    assert places_of_other_forms("torch", "quick") == {(dtype, "eager") for dtype in DTYPES}
+def test_how_accurate_another_form_is_quick_asks_in_one_dtype_and_full_in_all():
+    assert places_of_other_forms("keras-jax", "quick") == {("float32", "jit")}
+    assert places_of_other_forms("torch", "quick") == places_of_other_forms("torch", "smoke") == {("float32", "eager")}
     assert places_of_other_forms("keras-jax", "full") == {
         (dtype, mode) for dtype in DTYPES for mode in ("eager", "jit")
     }

@@ -34,6 +34,7 @@ class Check:
         each: the lists of a contract that it goes through value by value; of the others it draws.
         large: whether its cases are made from a seed and so large that each form, target and reduction gets one, and a
             failing one is cut to equal rows instead of being shrunk.
+        once: whether what it asks hangs on form, target and reduction and on no number, so that each gets one case.
         every_dtype: whether even the quick profile asks it in every dtype.
         hazards: values of the policy that accept nonsense in silence.
         may_refuse: whether an exception is as good as the exact answer.
@@ -50,6 +51,7 @@ class Check:
     plain: Callable[[Case], Case | bool] | None = None
     each: tuple[str, ...] = EACH
     large: bool = False
+    once: bool = False
     every_dtype: bool = False
     hazards: frozenset[str] = frozenset()
     may_refuse: bool = False

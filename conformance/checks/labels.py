@@ -34,7 +34,7 @@ def _pair(contract: Contract, dtype: str) -> SearchStrategy[Case]:
 @st.composite
 def aliased(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw a label that is the ignored one modulo 256: a comparison in eight bits takes one for the other."""
-    case = widened(draw(_pair(contract, dtype)), ALIAS + 4, np.array([ALIAS, IGNORED]))
+    case = widened(draw(_pair(contract, dtype)), CLASSES, np.array([ALIAS, IGNORED]))
     return case.replace(ignore_index=IGNORED)
 
 

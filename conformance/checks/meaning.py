@@ -13,7 +13,7 @@ from lossconform.checks.check import Check
 from lossconform.checks.labels import aliased
 from lossconform.reference.canonical import canonical
 from lossconform.reference.case import BINARY, Array, Case, Form, Loss, Reduction, TargetForm
-from lossconform.strategies.cases import AXES, IGNORED, SEVERAL, array, cases, class_axes, sampled, three_axes
+from lossconform.strategies.cases import IGNORED, SEVERAL, array, cases, class_axes, flat, three_axes
 from lossconform.strategies.rows import many_rows
 
 # A mask first: it keeps the class of every label, and an ignored label is none.
@@ -68,7 +68,7 @@ def _ignores(case: Case) -> bool:
 @st.composite
 def _three_axes(draw: DrawFn, contract: Contract, dtype: str, axis: int) -> Case:
     """Draw a case of three axes with its class axis where it is told."""
-    return three_axes(draw(cases(contract, dtype, shapes=(AXES,))), axis)
+    return three_axes(draw(cases(contract, dtype, shapes=(flat(axis),))), axis)
 
 
 @st.composite
@@ -76,7 +76,7 @@ def _reductions(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw a case with an upstream gradient: what follows a loss scales it, a reduced one too."""
     case = draw(cases(contract, dtype, shapes=((2, 3), SEVERAL)))
     shape = canonical(case, contract.policy()).value_shape
-    return case.replace(cotangent=array(draw, sampled(1.0, 2.0, -1.0, 0.5), shape, dtype))
+    return case.replace(cotangent=array(draw, (1.0, 2.0, -1.0, 0.5), shape, dtype))
 
 
 @st.composite
@@ -90,7 +90,7 @@ def _together(draw: DrawFn, contract: Contract, dtype: str, axis: int | None) ->
             targets=(TargetForm.INDEX,) if "ignore_index" in options else None,
             reductions=_sums(contract),
             options=options,
-            shapes=(SEVERAL if axis is None else AXES,),
+            shapes=(SEVERAL if axis is None else flat(axis),),
         )
     )
     # Weights that are drawn are mostly 1, which hides whose they are.
@@ -123,6 +123,7 @@ CHECKS = (
         question="Does the answer have the dtype of the prediction?",
         applies=lambda contract: True,  # noqa: ARG005
         cases=lambda contract, dtype: cases(contract, dtype, shapes=((2, 3),)),
+        once=True,
         every_dtype=True,
         strict_dtype=True,
     ),

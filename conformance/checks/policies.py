@@ -73,6 +73,7 @@ CHECKS = (
         question="What is the mean of a batch without rows?",
         applies=lambda contract: Reduction.MEAN in contract.reductions,
         cases=no_rows,
+        once=True,
         policy="empty_mean",
     ),
     Check(

@@ -1,4 +1,4 @@
-"""Strategies for checks of meaning: small cases drawn element by element, so that they shrink to what a person reads.
+"""Strategies for checks of meaning: small cases of simple numbers, which shrink to what a person reads.
 
 Every number is a multiple of 1/8 of moderate size, exact in every dtype; a check that needs others says so. Shapes come
 from a short list, because compiled modes pay for each new one.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,8 +23,9 @@ from lossconform.reference.formats import dtype_of
 SHAPES = ((1, 2), (2, 3))
 SEVERAL = (5, 3)
 """The shape where it takes more rows: an odd number, so that none is left out where rows go in blocks of two."""
-AXES = (4, 3)
-"""The shape that becomes three axes."""
+AXES = (2, 3, 4)
+"""The one shape of three axes, whichever is that of the classes. No two are as long, so that a sum or a mean over
+another one shows."""
 
 IGNORED = (-100, 1)
 SMOOTHING = (0.25, 0.5)
@@ -32,13 +33,18 @@ GAMMAS = (2.0, 0.5)
 ALPHAS = (0.25, 0.875)
 
 
+def _simplest_first(numbers: Iterable[float]) -> tuple[float, ...]:
+    """Whole numbers before halves and those before quarters, small ones before large ones, positive ones first."""
+    return tuple(sorted(numbers, key=lambda x: (x.as_integer_ratio()[1], abs(x), x < 0)))
+
+
 @lru_cache
-def eighths(low: int, high: int) -> SearchStrategy[float]:
+def eighths(low: int, high: int) -> tuple[float, ...]:
     """Multiples of 1/8, simplest first."""
-    return st.integers(8 * low, 8 * high).map(lambda k: k / 8)
+    return _simplest_first(k / 8 for k in range(8 * low, 8 * high + 1))
 
 
-SIXTEENTHS = st.integers(1, 15).map(lambda k: k / 16)
+SIXTEENTHS = _simplest_first(k / 16 for k in range(1, 16))
 """Probabilities strictly between 0 and 1, exact in every dtype, simplest first."""
 
 
@@ -48,25 +54,23 @@ def sampled(*values: Any) -> SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
-@lru_cache(maxsize=512)
-def _lists(elements: SearchStrategy[Any], size: int) -> SearchStrategy[list[Any]]:
-    return st.lists(elements, min_size=size, max_size=size)
+@lru_cache
+def _bytes(size: int) -> SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
 
 
-def array(draw: DrawFn, elements: SearchStrategy[Any], shape: Sequence[int], dtype: str | type) -> Array:
-    """Draw an array element by element."""
-    values = draw(_lists(elements, math.prod(shape)))
+def array(draw: DrawFn, numbers: Sequence[float], shape: Sequence[int], dtype: str | type) -> Array:
+    """Draw an array of some numbers, at most 256 of them, simplest first: a byte an element, which is soon drawn."""
+    places = np.frombuffer(draw(_bytes(math.prod(shape))), np.uint8) % len(numbers)
     kind = dtype_of(dtype) if isinstance(dtype, str) else dtype
-    return np.array(values, dtype=np.float64).reshape(shape).astype(kind)
+    return np.array(numbers, dtype=np.float64)[places].reshape(shape).astype(kind)
 
 
 def rows_of_probabilities(draw: DrawFn, shape: tuple[int, int], dtype: str, *, least: int = 0) -> Array:
     """Draw rows of multiples of 1/64 that sum to exactly 1, each at least `least` / 64."""
     n, c = shape
     result = np.full((n, c), float(least))
-    for i in range(n):
-        for j in draw(_lists(st.integers(0, c - 1), 4)):
-            result[i, j] += (64 - least * c) / 4
+    np.add.at(result, (np.arange(n)[:, None], array(draw, range(c), (n, 4), np.int64)), (64 - least * c) / 4)
     return (result / 64).astype(dtype_of(dtype))
 
 
@@ -85,11 +89,11 @@ def target(draw: DrawFn, form: TargetForm, shape: tuple[int, int], dtype: str) -
     """Draw a target of a form; rows of a distribution sum to exactly 1."""
     n, c = shape
     if form is TargetForm.INDEX:
-        return array(draw, st.integers(0, c - 1), (n,), np.int64)
+        return array(draw, range(c), (n,), np.int64)
     if form is TargetForm.ONE_HOT:
-        return np.eye(c)[array(draw, st.integers(0, c - 1), (n,), np.int64)].astype(dtype_of(dtype))
+        return np.eye(c)[array(draw, range(c), (n,), np.int64)].astype(dtype_of(dtype))
     if form is TargetForm.BINARY:
-        return array(draw, sampled(0.0, 1.0, 0.5, 0.25), shape, dtype)
+        return array(draw, (0.0, 1.0, 0.5, 0.25), shape, dtype)
     if form is TargetForm.LOG_DISTRIBUTION:
         return array(draw, eighths(-4, 0), shape, dtype)
     return rows_of_probabilities(draw, shape, dtype)
@@ -97,7 +101,7 @@ def target(draw: DrawFn, form: TargetForm, shape: tuple[int, int], dtype: str) -
 
 def _weights(draw: DrawFn, shape: Sequence[int], dtype: str) -> Array:
     # The first and simplest is not 1, which would weigh nothing.
-    return array(draw, sampled(2.0, 1.0, 0.5, 0.25, 3.0), shape, dtype)
+    return array(draw, (2.0, 1.0, 0.5, 0.25, 3.0), shape, dtype)
 
 
 Option = Callable[[DrawFn, Case], Case]
@@ -107,7 +111,7 @@ def _ignore_index(draw: DrawFn, case: Case, ignored: Sequence[int] = IGNORED) ->
     """Ignore some rows: by a label that is no class, or by one that is."""
     assert case.target is not None  # noqa: S101 - index targets only
     index = draw(sampled(*(i for i in ignored if i < case.classes)))
-    mask = array(draw, st.booleans(), case.target.shape, np.bool_)
+    mask = array(draw, (False, True), case.target.shape, np.bool_)
     return case.replace(ignore_index=index, target=np.where(mask, index, case.target))
 
 
@@ -126,7 +130,7 @@ OPTIONS: dict[str, Option] = {
 
 def where(draw: DrawFn, case: Case) -> Case:
     """Mask classes, never all of a row, and never one that the target needs; of the first row the last class."""
-    mask = array(draw, st.booleans(), case.prediction.shape, np.bool_)
+    mask = array(draw, (False, True), case.prediction.shape, np.bool_)
     mask[..., 0] = True
     mask[0, -1] = False
     if case.target is None or case.loss is Loss.KL_DIVERGENCE:
@@ -203,9 +207,14 @@ def widened(case: Case, classes: int, target: Array) -> Case:
     return case.replace(prediction=wide.astype(case.prediction.dtype), target=target)
 
 
+def flat(axis: int) -> tuple[int, int]:
+    """Return rows and classes of an array of three axes, given which is that of the classes."""
+    return math.prod(AXES) // AXES[axis], AXES[axis]
+
+
 def three_axes(case: Case, axis: int) -> Case:
-    """Return a case of shape `AXES` as one of three axes: that of the classes, and two of length 2."""
-    batch = (2, 2)
+    """Return a case of shape `flat(axis)` as one of shape `AXES`."""
+    batch = tuple(np.delete(AXES, axis).tolist())
 
     def put(values: Array) -> Array:
         return np.moveaxis(values.reshape(*batch, case.classes), -1, axis)

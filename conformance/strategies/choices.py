@@ -84,7 +84,7 @@ def odd_label(draw: DrawFn, contract: Contract, dtype: str, label: int, classes:
 def unnormalised(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw soft labels whose rows do not sum to 1."""
     case = draw(cases(contract, dtype, forms=[Form.LOGITS], targets=[TargetForm.DISTRIBUTION]))
-    target = array(draw, sampled(0.5, 0.0, 1.0, 2.0), case.prediction.shape, dtype)
+    target = array(draw, (0.5, 0.0, 1.0, 2.0), case.prediction.shape, dtype)
     target[..., 0] = 2.0
     return case.replace(target=target)
 
@@ -96,7 +96,7 @@ def zero_target(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     case = draw(cases(contract, dtype, forms=forms, targets=multiplied(contract)))
     assert case.target is not None  # noqa: S101
     target = case.target.astype(np.float64)
-    off = array(draw, st.booleans(), target.shape, np.bool_)
+    off = array(draw, (False, True), target.shape, np.bool_)
     off[..., 0] = False
     off[0, -1] = True
     log = case.target_form is TargetForm.LOG_DISTRIBUTION
@@ -121,7 +121,7 @@ def probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> C
     """Draw probabilities of 0, 1 and between, 0 and 1 where it hurts too."""
     case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES], shapes=((2, 3),)))
     if contract.loss in BINARY:
-        ends = array(draw, sampled(0.0, 1.0, 0.5), case.prediction.shape, dtype)
+        ends = array(draw, (0.0, 1.0, 0.5), case.prediction.shape, dtype)
         return case.replace(prediction=ends)
     n, c = case.prediction.shape
     ends = np.full((n, c), 0.0)
@@ -134,7 +134,7 @@ def probabilities_at_the_ends(draw: DrawFn, contract: Contract, dtype: str) -> C
 def probabilities_of_any_sum(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw rows of probabilities that do not sum to 1."""
     case = draw(cases(contract, dtype, forms=[Form.PROBABILITIES]))
-    odd = array(draw, sampled(0.25, 0.5, 0.125, 0.75), case.prediction.shape, dtype)
+    odd = array(draw, (0.25, 0.5, 0.125, 0.75), case.prediction.shape, dtype)
     return case.replace(prediction=odd)
 
 
@@ -174,6 +174,6 @@ def wrong_probabilities(draw: DrawFn, contract: Contract, dtype: str) -> Case:
 def fractional(draw: DrawFn, contract: Contract, dtype: str) -> Case:
     """Draw targets between 0 and 1 of a focal loss, away from a half, where its readings agree at logit 0."""
     case = draw(cases(contract, dtype, forms=[Form.LOGITS] if Form.LOGITS in contract.forms else contract.forms))
-    target = array(draw, sampled(0.25, 0.75, 0.5), case.prediction.shape, dtype)
+    target = array(draw, (0.25, 0.75, 0.5), case.prediction.shape, dtype)
     target[0, 0] = 0.25
     return case.replace(target=target)

@@ -132,6 +132,12 @@ def regimes(contract: Contract, form: Form, *, many: bool = True) -> list[Regime
     return [r for r in suiting if many or not r.many]
 
 
+def apart(contract: Contract) -> bool:
+    """Whether nothing is made of the elements of a row together: however many, they are the same question."""
+    one_by_one = _elementwise(contract) and contract.policy().class_axis_reduction == "none"
+    return one_by_one and contract.reductions[0] is Reduction.NONE
+
+
 def fill(
     regime: Regime,
     contract: Contract,
