@@ -24,7 +24,7 @@ from lossconform.reference.double_double_sums import (
 )
 from lossconform.reference.fast_cross_entropy import merged, one_class
 from lossconform.reference.formats import two_sum
-from lossconform.reference.pairs import depth, fold_pairs, pair_plus_tail, product
+from lossconform.reference.pairs import fold_pairs, halvings, pair_plus_tail, product
 
 
 def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
@@ -156,7 +156,7 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     covered = np.full(n, bool(sane(sizes).all() and sane(others).all())) & sane(factor[0]) & sane(problem.row_weight)
     covered &= sane_rows(problem.base) & problem.kept & ~problem.nan_rows
     strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None
-    added = ((depth(c) + 3) ** 2 * 2.0**-106) + 16 * ROUND
+    added = ((halvings(c) + 3) ** 2 * 2.0**-106) + 16 * ROUND
     level = np.zeros(n, bool)
     plain = _plainly_smoothed(problem)
 

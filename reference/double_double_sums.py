@@ -19,7 +19,7 @@ from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND, Pair
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_sums import FEW
 from lossconform.reference.formats import Float64, two_sum
-from lossconform.reference.pairs import depth
+from lossconform.reference.pairs import halvings
 
 BLOCK = 8192
 """Logits in a block: some twenty of its copies fit into a second-level cache."""
@@ -114,7 +114,7 @@ def _block(problem: Canonical, rows: slice, keep: bool) -> tuple[Float64, Pair |
 
 def _summed(problem: Canonical, rows: slice, top: Float64, rest: Pair) -> Sums:
     n = problem.shape[1]
-    error = rest[0] * (EXP + (depth(n) + 3) ** 2 * 2.0**-106) * WIDEN + n * FLOOR
+    error = rest[0] * (EXP + (halvings(n) + 3) ** 2 * 2.0**-106) * WIDEN + n * FLOOR
     alone, vanished = _little(problem, rows, top, rest[0] < n * FLOOR)
     high, low = rest
     if alone.any():

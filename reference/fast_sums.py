@@ -44,17 +44,19 @@ class Block:
 
 
 def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
-    """Yield the problem block by block; e survives the summation only if kept. The arrays are used again."""
+    """Yield the problem block by block; x, d and e survive the summation only if kept. The arrays are used again."""
     n, c = problem.shape
     size = max(1, BLOCK // c)
     few = c <= FEW
-    space = [np.empty((min(size, n), c), order="F" if few else "C") for _ in range(5 if few else 4)]
+    space = [np.empty((min(size, n), c), order="F" if few else "C") for _ in range((4 if keep else 1) + few)]
     given = problem.prediction
     lines = np.arange(size)
     masked = problem.case.where is not None
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
-        d, e, s, x = (a[: rows.stop - start] for a in space[:4])
+        arrays = [a[: rows.stop - start] for a in space]
+        # Only the sums are wanted if nothing is kept: each array is then made in the place of the one before.
+        x, d, e, s = arrays[:4] if keep else arrays[:1] * 4
         np.copyto(x, given[rows])
         if masked:
             np.copyto(x, -np.inf, where=~problem.where[rows])
@@ -63,7 +65,7 @@ def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
             np.subtract(x, top[:, None], out=d)
             np.exp(d, out=e)
             # One of the ones that exp(0) is, is taken out: the rest is summed without it.
-            ones = np.floor(e, out=space[4][: len(x)])
+            ones = np.floor(e, out=arrays[-1])
             np.subtract(e, ones, out=s)
             rest = fold(s) + (fold(ones) - 1)
         else:
@@ -74,7 +76,7 @@ def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
             s = _copy(e, s) if keep else e
             s[lines[: len(x)], which] = 0.0
             rest = fold(s)
-        yield Block(rows, x, d, e, space[2][: len(x)], top, rest)
+        yield Block(rows, x, d, e, s, top, rest)
 
 
 def _copy(a: Float64, out: Float64) -> Float64:

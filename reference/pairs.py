@@ -14,28 +14,39 @@ from lossconform.reference.formats import Float64, two_sum
 Parts = tuple[Float64, Float64, Float64]
 
 
+GROUP, LAST = 8, 32
+"""How many terms at a time are added in whatever order NumPy likes, and below how many all that are left are."""
+
+
 def depth(n: int) -> int:
-    """Return how many additions a term goes through in a fold of n."""
+    """Return how many additions a term goes through in a fold of n, at most."""
+    additions = 0
+    while n >= LAST:
+        n, left = divmod(n, GROUP)
+        additions += GROUP - 1 + (left > 0)
+    return additions + max(n - 1, 0)
+
+
+def halvings(n: int) -> int:
+    """Return how often n terms are halved until one is left."""
     return max(n - 1, 0).bit_length()
 
 
-SHORT = 512
-"""Rows of so many terms left are held term by term, so that every addition runs along many rows."""
-
-
 def fold(terms: Float64) -> Float64:
-    """Return the sum over axis 1 by pairwise folding; it destroys the terms.
+    """Return the sum over axis 1, by groups of few terms and those of the groups; it destroys the terms.
 
     For nonnegative terms its relative error is at most depth(n) u, barring overflow.
     """
-    width = terms.shape[1]
-    while width > 1:
-        half = width // 2
-        np.add(terms[:, :half], terms[:, width - half : width], out=terms[:, :half])
-        width -= half
-        if width <= SHORT and terms.strides[1] < terms.strides[0]:
-            terms = np.asfortranarray(terms[:, :width])
-    return terms[:, 0].copy()
+    n, width = terms.shape
+    while width >= LAST:
+        width, left = divmod(width, GROUP)
+        together = width * GROUP
+        if left:
+            terms[:, :left] += terms[:, together:]
+        # Of what is left, term by term, every addition runs along many rows.
+        terms = np.asfortranarray(np.add.reduce(terms[:, :together].reshape(n, GROUP, width), axis=1))
+    result: Float64 = np.add.reduce(terms, axis=1)
+    return result
 
 
 def fold_pairs(terms: Float64) -> Parts:

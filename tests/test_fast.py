@@ -149,7 +149,7 @@ def fraction(numbers: Any) -> Fraction:
 class TestSums:
     """Folding: every term goes through depth(n) additions."""
 
-    @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 33, 1000])
+    @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 31, 32, 33, 255, 1000, 2051])
     def test_fold(self, n: int) -> None:
         g = np.random.default_rng(n)
         x = np.exp(g.normal(0, 8, (50, n)))
