@@ -82,17 +82,16 @@ def _meaning(framework: Framework, findings: Findings) -> None:
     profile = question.profile
     first = question.dtype in profile.meaning_dtypes and not question.function.form_of
     asked = profile.examples if first or check.once else profile.elsewhere
-    examples = LEAST * profile.large if check.large else asked
-    narrowed = strata(contract, examples, check.applies, check.each)
+    narrowed = strata(contract, LEAST * profile.large if check.large else asked, check.applies, check.each)
     # What is identified must not hang on the one case that failed first, nor on the small ones it shrinks to, which
     # tell the least: a check of a policy sees every case before one is shrunk.
     identifies = check.policy is not None
     failing: tuple[SearchStrategy[Case], int] | None = None
     turns = [strategy for one in narrowed for strategy in _turns(check.cases(one, question.dtype))]
-    examples = 1 if check.large or check.once else max(LEAST, -(-asked // len(turns)))
+    apiece = 1 if check.large or check.once else max(LEAST, -(-asked // len(turns)))
     for turn, strategy in enumerate(turns):
         shrink = profile.shrink and not (identifies or check.large)
-        found = _first(framework, question, findings, strategy, examples, turn, to_the_end=identifies, shrink=shrink)
+        found = _first(framework, question, findings, strategy, apiece, turn, to_the_end=identifies, shrink=shrink)
         if found is not None and failing is None:
             failing, findings.failure = (strategy, turn), found
             if check.large and profile.shrink:
@@ -101,7 +100,7 @@ def _meaning(framework: Framework, findings: Findings) -> None:
                 return
     if failing is not None and profile.shrink:
         again = Findings(question, findings.expectations)
-        findings.failure = _first(framework, question, again, failing[0], examples, failing[1]) or findings.failure
+        findings.failure = _first(framework, question, again, failing[0], apiece, failing[1]) or findings.failure
 
 
 def _turns(strategies: tuple[SearchStrategy[Case], ...] | SearchStrategy[Case]) -> tuple[SearchStrategy[Case], ...]:

@@ -16,8 +16,7 @@ class Profile:
         per_regime: accuracy cases for each regime, or one for each form of the target if those are more.
         again: the same for a loss function that is another form of one.
         examples: cases for each check of meaning.
-        meaning_dtypes: the dtypes in which meaning is checked, and another form of a loss function if its usual mode
-            compiles.
+        meaning_dtypes: the dtypes in which meaning is checked, and how accurate another form of a loss function is.
         elsewhere: cases for each check of meaning in the other dtypes, where it is asked in them too, and of another
             form of a loss function.
         compiled_dtypes: the dtypes in which accuracy is checked in modes other than the usual one.
