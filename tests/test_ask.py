@@ -81,7 +81,10 @@ def test_the_cheapest_tier_that_settles_it(asked: Within | Grading) -> None:
     h = exact.evaluate(case).value.h
     for off in (0.0, 1e4):
         told = type(asked)(**{**vars(asked), "value": h + off * np.spacing(h)})
-        assert tiers.examine(case, gradient=False, decide=told)[1].rows == {"fast": 40}
+        settled = tiers.examine(case, gradient=False, decide=told)[1].rows
+        # What a grade allows of a tiny loss may be hardly more than the fast tier's own bound.
+        assert settled["fast"] >= (40 if isinstance(asked, Within) or off else 38)
+        assert settled.keys() <= {"fast", "double-double"}
     assert tiers.examine(case, gradient=False)[1].rows == {"double-double": 40}
     # Whether the nearest float64 number is the exact answer the fast tier seldom knows.
     if isinstance(asked, Within):
