@@ -58,7 +58,7 @@ def _stacked(parts: list[Enclosure]) -> Enclosure:
 RUNNING = 8192
 """Numbers with their errors at a time."""
 
-ROWS = 16_384
+ROWS = 32_768
 """Rows at a time where only values are wanted."""
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {

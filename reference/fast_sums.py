@@ -21,7 +21,7 @@ from lossconform.reference.formats import Float64
 from lossconform.reference.pairs import depth, fold
 
 BLOCK = 32_768
-"""Logits in a block; five of its copies fit into a second-level cache."""
+"""Logits in a block that is kept, of which there are five copies; twice as many in one that is not, which has two."""
 
 FEW = 128
 """Up to so many classes a block is held class by class, so that every operation runs along its rows."""
@@ -46,7 +46,7 @@ class Block:
 def blocks(problem: Canonical, keep: bool) -> Iterator[Block]:
     """Yield the problem block by block; x, d and e survive the summation only if kept. The arrays are used again."""
     n, c = problem.shape
-    size = max(1, BLOCK // c)
+    size = max(1, (BLOCK if keep else 2 * BLOCK) // c)
     few = c <= FEW
     space = [np.empty((min(size, n), c), order="F" if few else "C") for _ in range((4 if keep else 1) + few)]
     given = problem.prediction
