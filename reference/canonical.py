@@ -62,7 +62,7 @@ class Canonical:
         label_weight: the class weight of each row's label, (N,); 1 without class weights or index labels.
         row_weight: the sample weight of each row, (N,).
         nan_rows: rows that are NaN whatever their prediction, (N,).
-        labels: the class of each row that is kept and not NaN, (N,); None unless the target is an index.
+        labels: the class of each row, (N,), 0 where it is ignored or NaN; None unless the target is an index.
     """
 
     case: Case
@@ -96,6 +96,11 @@ class Canonical:
         used = np.flatnonzero(self.kept & ~self.nan_rows)
         base[used, self.labels[used]] = 1.0
         return base
+
+    @property
+    def strict(self) -> bool:
+        """Whether 0 times an infinity is NaN here; an index multiplies nothing."""
+        return self.policy.zero_times_infinity == "nan" and self.labels is None
 
     @property
     def wide(self) -> bool:
@@ -265,7 +270,7 @@ def _labels(
             labels = np.where(outside, labels + c, labels)
         else:
             raise LabelError(f"target: label {labels[outside][0]}; expected 0 to {c - 1}")
-    return labels, kept, nan_rows
+    return np.where(kept & ~nan_rows, labels, 0), kept, nan_rows
 
 
 def _dot(a: Float64, b: Float64) -> Fraction:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossconform.reference import double_double as dd
-from lossconform.reference.bounds import WIDEN, Bounds, Mask, U, collected, sane, sane_rows, take
+from lossconform.reference.bounds import WIDEN, Bounds, Mask, U, collected, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.double_double import FLOOR, ROUND, Pair
 from lossconform.reference.double_double_sums import (
@@ -22,45 +22,32 @@ from lossconform.reference.double_double_sums import (
     small,
     sweep,
 )
-from lossconform.reference.fast_cross_entropy import merged, one_class
 from lossconform.reference.formats import two_sum
+from lossconform.reference.one_class import Chosen, by_target
 from lossconform.reference.pairs import fold_pairs, halvings, pair_plus_tail, product
 
 
 def cross_entropy(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose sum t_i (LSE - x_i), by a path for rows with one class in the target and one for the others."""
-    single = one_class(problem)
-    if single.all():
-        return _index(problem, gradient)
-    if not single.any():
-        return _dense(problem, gradient)
-    first = _index(take(problem, np.flatnonzero(single)), gradient)
-    return merged(single, first, _dense(take(problem, np.flatnonzero(~single)), gradient))
+    return by_target(problem, lambda some: _index(some, gradient), lambda some: _dense(some, gradient))
 
 
-def labels_of(problem: Canonical) -> tuple[NDArray[np.intp], Pair, Mask]:
-    """Return the class of each row, its weight within 2 ROUND, and whether that is 1."""
-    lines = np.arange(problem.shape[0])
-    if problem.labels is None:
-        assert problem.base is not None  # noqa: S101 - a loss with a target
-        labels = problem.base.argmax(axis=1)
-        own = problem.base[lines, labels]
-        class_weight = problem.case.class_weight
-        other = np.ones(len(lines)) if class_weight is None else class_weight.astype(np.float64)[labels]
-    else:
-        labels = np.where(problem.kept & ~problem.nan_rows, problem.labels, 0)
-        own, other = np.ones(len(lines)), problem.label_weight
-    weight = dd.times(product(problem.row_weight, other), (own, np.zeros_like(own)))
-    fine = sane(own) & sane(other) & sane(problem.row_weight)
-    ones = (own == 1) & (other == 1) & (problem.row_weight == 1)
-    return labels, (np.where(fine, weight[0], np.nan), weight[1]), ones
+def _weight(own: Chosen) -> tuple[Pair, Mask]:
+    """Return the weight of each row within 2 ROUND, NaN where a factor is not sane; and whether it is 1."""
+    none = np.zeros(len(own.labels))
+    weight, ones = (np.where(own.sane, 1.0, np.nan), none), np.ones(len(none), bool)
+    for factor in own.weights:
+        weight = dd.times(weight, (factor, none))
+        ones &= factor == 1
+    return weight, ones
 
 
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log S); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.shape[0])
     slopes = Table.like(problem.prediction if gradient else problem.prediction[:0])
-    labels, weight, ones = labels_of(problem)
+    chosen = Chosen.of(problem)
+    labels, (weight, ones) = chosen.labels, _weight(chosen)
     upstream = at(given(problem), np.s_[:, 0])
     factor = dd.times(upstream, weight)
 
@@ -71,7 +58,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
         _label(block, sums, slopes, labels[block.rows], f)
 
     sums = sweep(problem, use if gradient else None)
-    own = np.where(problem.where[lines, labels], problem.prediction[lines, labels].astype(np.float64), -np.inf)
+    own = np.where(problem.where[lines, labels], chosen.at(problem.prediction), -np.inf)
     gap = two_sum(sums.top, -own)
     tail, error = sums.tail()
     value = Table(*pair_plus_tail(gap[0], gap[1], 0.0, tail[0], error, tail[1]))
@@ -82,7 +69,7 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
         margin = (np.abs(w[0]) * error[scaled] + np.abs(whole[0]) * (8 * ROUND)) * WIDEN
         value.put(scaled, whole, margin + np.where(w[0] == 0, 0.0, FLOOR))
     covered = sane(upstream[0]) & problem.kept & ~problem.nan_rows & np.isfinite(sums.top)
-    if problem.policy.zero_times_infinity == "nan" and problem.labels is None:
+    if problem.strict:
         covered &= ~(np.isneginf(problem.x) & problem.where).any(axis=1)
     return collected(value.enclosure(), slopes.enclosure() if gradient else None, covered)
 
@@ -155,7 +142,6 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
     others = np.ones(1) if case.class_weight is None else case.class_weight.astype(np.float64)
     covered = np.full(n, bool(sane(sizes).all() and sane(others).all())) & sane(factor[0]) & sane(problem.row_weight)
     covered &= sane_rows(problem.base) & problem.kept & ~problem.nan_rows
-    strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None
     added = ((halvings(c) + 3) ** 2 * 2.0**-106) + 16 * ROUND
     level = np.zeros(n, bool)
     plain = _plainly_smoothed(problem)
@@ -164,12 +150,12 @@ def _dense(problem: Canonical, gradient: bool) -> Bounds:
         rows = block.rows
         t = weighted_target(problem, rows)
         nothing = t[0] == 0
-        if strict:
+        if problem.strict:
             covered[rows] &= ~(nothing & np.isneginf(block.x) & problem.where[rows]).any(axis=1)
         gaps = two_sum(np.where(nothing, 0.0, sums.top[:, None]), -np.where(nothing, 0.0, block.x))
         gap[0][rows], gap[1][rows] = dd.fold(*dd.times(t, gaps))
         if problem.labels is not None and plain[rows].any():
-            own = at(gaps, (np.arange(len(sums.top)), np.where(plain[rows], problem.labels[rows], 0)))
+            own = at(gaps, (np.arange(len(sums.top)), problem.labels[rows]))
             level[rows] = plain[rows] & _sum_is(c, own, gaps)
             gap[0][rows], gap[1][rows] = (np.where(level[rows], own[k], gap[k][rows]) for k in (0, 1))
         whole = dd.fold(t[0].copy(), t[1].copy())

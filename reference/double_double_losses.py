@@ -20,8 +20,8 @@ from lossconform.reference.double_double_sums import BLOCK
 from lossconform.reference.fast import ignoring, joined
 from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, Arithmetic
 from lossconform.reference.float_focal import focal
-from lossconform.reference.float_losses import binary_cross_entropy, divergence, entropy, negative_log_likelihood
-from lossconform.reference.float_losses import cross_entropy as of_probabilities
+from lossconform.reference.float_likelihood import dense, likelihood
+from lossconform.reference.float_losses import binary_cross_entropy, divergence, entropy
 from lossconform.reference.running import Double
 
 Family = Callable[[Canonical, bool], Bounds]
@@ -44,14 +44,21 @@ def _running(family: Callable[[Canonical, Arithmetic[Double], bool], Bounds]) ->
     return _in_blocks(lambda problem, gradient: family(problem, DOUBLE_DOUBLE, gradient))
 
 
+def _likelihood(problem: Canonical, gradient: bool) -> Bounds:
+    return likelihood(problem, DOUBLE_DOUBLE, gradient, lambda some: _DENSE(some, gradient))
+
+
+_DENSE = _running(dense)
+
+
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): log_sum_exp,
     (Loss.SOFTMAX, Form.LOGITS): softmax,
     (Loss.LOG_SOFTMAX, Form.LOGITS): log_softmax,
     (Loss.ENTROPY, Form.LOGITS): _running(entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): cross_entropy,
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _running(negative_log_likelihood),
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _running(of_probabilities),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _likelihood,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _likelihood,
     (Loss.LOG_SIGMOID, Form.LOGITS): _in_blocks(log_sigmoid),
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _in_blocks(binary_from_logits),
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _running(binary_cross_entropy),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lossconform.reference import fast_binary, fast_cross_entropy, fast_softmax, float_losses
+from lossconform.reference import fast_binary, fast_cross_entropy, fast_softmax, float_likelihood, float_losses
 from lossconform.reference.bounds import Bounds, take
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss
@@ -19,6 +19,12 @@ from lossconform.reference.fast_sums import BLOCK
 from lossconform.reference.float_arithmetic import FAST, Arithmetic
 from lossconform.reference.float_focal import focal
 from lossconform.reference.running import Single
+
+RUNNING = 8192
+"""Numbers with their errors at a time."""
+
+ROWS = 32_768
+"""Rows at a time where only values are wanted."""
 
 Family = Callable[[Canonical, bool, bool], Bounds]
 """A problem, whether the gradient is wanted, and whether sums may take longer to be exact."""
@@ -44,6 +50,13 @@ def _running(family: Callable[[Canonical, Arithmetic[Single], bool], Bounds]) ->
     return _blocked(lambda problem, gradient: family(problem, FAST, gradient), RUNNING)
 
 
+def _likelihood(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
+    return float_likelihood.likelihood(problem, FAST, gradient, lambda some: _DENSE(some, gradient, careful))
+
+
+_DENSE = _running(float_likelihood.dense)
+
+
 def joined(parts: list[Bounds]) -> Bounds:
     """Return the bounds of all rows, given those of some after the other."""
     slopes = [p.gradient for p in parts if p.gradient is not None]
@@ -55,20 +68,14 @@ def _stacked(parts: list[Enclosure]) -> Enclosure:
     return Enclosure(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("h", "lo", "hi")))
 
 
-RUNNING = 8192
-"""Numbers with their errors at a time."""
-
-ROWS = 32_768
-"""Rows at a time where only values are wanted."""
-
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): _plain(fast_softmax.log_sum_exp),
     (Loss.SOFTMAX, Form.LOGITS): _plain(fast_softmax.softmax),
     (Loss.LOG_SOFTMAX, Form.LOGITS): _plain(fast_softmax.log_softmax),
     (Loss.ENTROPY, Form.LOGITS): _running(float_losses.entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): fast_cross_entropy.cross_entropy,
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _running(float_losses.negative_log_likelihood),
-    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _running(float_losses.cross_entropy),
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _likelihood,
+    (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _likelihood,
     (Loss.LOG_SIGMOID, Form.LOGITS): _blocked(fast_binary.log_sigmoid),
     (Loss.BINARY_CROSS_ENTROPY, Form.LOGITS): _blocked(fast_binary.from_logits),
     (Loss.BINARY_CROSS_ENTROPY, Form.PROBABILITIES): _running(float_losses.binary_cross_entropy),

@@ -6,110 +6,34 @@ Both parts of a loss, m - x_y and log1p(R), are nonnegative, so nothing cancels.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lossconform.reference.bounds import (
-    TINY,
-    WIDEN,
-    Bounds,
-    Mask,
-    U,
-    collected,
-    enclosed,
-    factors,
-    sane,
-    sane_rows,
-    take,
-)
+from lossconform.reference.bounds import TINY, WIDEN, Bounds, U, collected, enclosed, factors, sane, sane_rows
 from lossconform.reference.canonical import Canonical
-from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.fast_sums import Block, Slopes, Sums, probabilities, sweep, tiny
 from lossconform.reference.formats import Float64, two_sum
+from lossconform.reference.one_class import Chosen, by_target
 from lossconform.reference.pairs import depth, fold, fold_pairs, pair_plus_tail, product, weighted
 
 
 def cross_entropy(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
     """Enclose sum t_i (LSE - x_i), by a path for rows with one class in the target and one for the others."""
-    single = one_class(problem)
-    if single.all():
-        return _index(problem, gradient)
-    if not single.any():
-        return _dense(problem, gradient, careful)
-    return merged(
-        single,
-        _index(take(problem, np.flatnonzero(single)), gradient),
-        _dense(take(problem, np.flatnonzero(~single)), gradient, careful),
-    )
+    return by_target(problem, lambda some: _index(some, gradient), lambda some: _dense(some, gradient, careful))
 
 
-def merged(first: Mask, a: Bounds, b: Bounds) -> Bounds:
-    """Return the bounds of rows, some from the one, some from the other."""
-    covered = np.empty(len(first), bool)
-    covered[first], covered[~first] = a.covered, b.covered
-
-    def join(p: Enclosure, q: Enclosure) -> Enclosure:
-        arrays = []
-        for name in ("h", "lo", "hi"):
-            array = np.empty((len(first), *p.shape[1:]))
-            array[first], array[~first] = getattr(p, name), getattr(q, name)
-            arrays.append(array)
-        return Enclosure(*arrays)
-
-    gradient = None if a.gradient is None or b.gradient is None else join(a.gradient, b.gradient)
-    return Bounds(join(a.value, b.value), gradient, covered)
-
-
-def one_class(problem: Canonical) -> Mask:
-    """Return the rows whose target is one class, with what the policy takes it to sum to."""
-    case = problem.case
-    n = problem.shape[0]
-    assumed = problem.policy.target_sum == "assumed_one"
-    if case.label_smoothing != 0 or (assumed and case.class_weight is not None):
-        return np.zeros(n, bool)
-    if problem.labels is not None:
-        return np.ones(n, bool)
-    assert problem.base is not None  # noqa: S101 - a loss with a target
-    single: Mask = np.count_nonzero(problem.base, axis=1) == 1
-    if assumed:
-        single &= problem.base.max(axis=1) == 1
-    return single
-
-
-def _labels(problem: Canonical) -> tuple[NDArray[np.intp], Float64, Float64]:
-    """Return the class of each row, its weight, and a bound on the weight's error."""
-    lines = np.arange(problem.shape[0])
-    if problem.labels is not None and problem.case.sample_weight is None and problem.case.class_weight is None:
-        return _used(problem), np.ones(len(lines)), np.zeros(len(lines))
-    if problem.labels is None:
-        assert problem.base is not None  # noqa: S101 - a loss with a target
-        labels = problem.base.argmax(axis=1)
-        own = problem.base[lines, labels]
-        class_weight = problem.case.class_weight
-        other = np.ones(len(lines)) if class_weight is None else class_weight.astype(np.float64)[labels]
-    else:
-        labels = _used(problem)
-        own, other = np.ones(len(lines)), problem.label_weight
-    first, e1 = product(problem.row_weight, other)
-    weight, e2 = product(first, own)
-    exact = (e1 == 0) & (e2 == 0) & sane(own) & sane(other) & sane(problem.row_weight)
-    return (
-        labels,
-        np.where(sane(own) & sane(other) & sane(problem.row_weight), weight, np.nan),
-        np.where(exact, 0.0, 4 * U * weight),
-    )
-
-
-def _used(problem: Canonical) -> NDArray[np.int64]:
-    """Return the index labels, 0 for rows without one."""
-    assert problem.labels is not None  # noqa: S101 - an index target
-    used = problem.kept & ~problem.nan_rows
-    return problem.labels if used.all() else np.where(used, problem.labels, 0)
+def _weight(own: Chosen) -> tuple[Float64, Float64]:
+    """Return the weight of each row and a bound on its error; NaN where a factor is not sane."""
+    weight, exact = np.ones(len(own.labels)), np.ones(len(own.labels), bool)
+    for factor in own.weights:
+        weight, lost = product(weight, factor)
+        exact &= lost == 0
+    return np.where(own.sane, weight, np.nan), np.where(exact, 0.0, 4 * U * weight)
 
 
 def _index(problem: Canonical, gradient: bool) -> Bounds:
     """Enclose w ((m - x_y) + log1p(R)); gradient w p_j, and at the label -w R / S or -w (1 + (R - e_y)) / S."""
     lines = np.arange(problem.shape[0])
-    labels, weight, weight_error = _labels(problem)
+    own = Chosen.of(problem)
+    labels, (weight, weight_error) = own.labels, _weight(own)
     slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem)[:, 0] if gradient else None
     factor = weight if given is None else given * weight
@@ -128,18 +52,18 @@ def _index(problem: Canonical, gradient: bool) -> Bounds:
         slopes.bound[block.rows][i, y] = error * np.abs(f) * WIDEN + tiny(f) * (others != 0)
 
     sums = sweep(problem, use if gradient else None)
-    at = problem.prediction[lines, labels].astype(np.float64)
+    at = own.at(problem.prediction)
     if problem.case.where is not None:
         at = np.where(problem.where[lines, labels], at, -np.inf)
     gap, low = two_sum(sums.top, -at)
-    if (weight == 1).all() and not weight_error.any():
+    if not own.weights:
         value = pair_plus_tail(gap, low, 0.0, sums.tail, sums.tail_error)
     else:
         value = pair_plus_tail(*weighted(gap, low, 0.0, sums.tail, sums.tail_error, weight, weight_error))
     covered = np.isfinite(sums.top) & problem.kept & ~problem.nan_rows
     if given is not None:
         covered &= sane(given)
-    if problem.policy.zero_times_infinity == "nan" and problem.labels is None:
+    if problem.strict:
         covered &= ~(np.isneginf(problem.x) & problem.where).any(axis=1)
     return collected(enclosed(*value), None if slopes is None else slopes.enclosure(), covered)
 
@@ -167,7 +91,6 @@ def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
     slopes = Slopes.like(problem.prediction) if gradient else None
     given = factors(problem)[:, 0] if gradient else np.ones(n)
     gap, mass, odd = np.empty(n), np.empty(n), np.zeros(n, bool)
-    strict = problem.policy.zero_times_infinity == "nan" and problem.labels is None
     terms_error = (depth(c) + 10) * U
     assumed = problem.policy.target_sum == "assumed_one"
 
@@ -177,7 +100,7 @@ def _dense(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
         terms = block.spare
         np.multiply(block.d, t, out=terms)
         nothing = t == 0
-        if strict:
+        if problem.strict:
             odd[rows] = (nothing & np.isneginf(block.d) & problem.where[rows]).any(axis=1)
         np.copyto(terms, 0.0, where=nothing)
         gap[rows] = -fold(terms)

@@ -1,9 +1,9 @@
 """Losses in both float64 tiers: each formula once, over numbers that carry their error bounds.
 
-Entropy, and what is computed from probabilities or their logarithms: softmax cross-entropy, binary cross-entropy and
-divergence. Logarithms of quotients are taken as log1p of something positive, so that nothing cancels near 1. Rows that
-a formula does not cover, for their special values or the policy, are left to the exact tier. Bounds:
-docs/numerics-tiers.md.
+Entropy, and what is computed from probabilities or their logarithms: binary cross-entropy and divergence; softmax
+cross-entropy is in `float_likelihood`. Logarithms of quotients are taken as log1p of something positive, so that
+nothing cancels near 1. Rows that a formula does not cover, for their special values or the policy, are left to the
+exact tier. Bounds: docs/numerics-tiers.md.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from lossconform.reference.bounds import HIGH, LOW, Bounds, Mask, collected, san
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, TargetForm
 from lossconform.reference.enclosure import Enclosure
-from lossconform.reference.float_arithmetic import Arithmetic, clipped, weighed
-from lossconform.reference.float_probabilities import FLOOR, Probability, Shares, floored, strict
+from lossconform.reference.float_arithmetic import Arithmetic, clipped
+from lossconform.reference.float_probabilities import FLOOR, Probability, floored
 from lossconform.reference.formats import Float64
 from lossconform.reference.rows import target_clip_range
 from lossconform.reference.running import Running
 
 N = TypeVar("N", bound=Running)
-
-ALL = slice(None)
 
 
 def entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
@@ -51,30 +49,6 @@ def _part(number: N, rows: slice) -> N:
 
 def _joined(parts: list[Enclosure]) -> Enclosure:
     return Enclosure(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
-
-
-def negative_log_likelihood(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
-    """Enclose -sum t_i y_i; the gradient is -t_j. In pairs exact where no weight and no smoothing is."""
-    t = tier.target(problem, ALL)
-    value = t * tier.number.exact(np.where(t.h == 0, 0.0, -problem.x))
-    covered = weighed(problem) & sane_rows(problem.cotangent)
-    if strict(problem):
-        covered &= np.isfinite(problem.x).all(axis=1)
-    slope = -(t * tier.factor(problem)) if gradient else None
-    return _bounds(value.folded(), slope, covered)
-
-
-def cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
-    """Enclose -sum t_i log q_i; the gradient is -t_j / q_j, nothing where q is clipped, and what dividing by Q adds."""
-    t = tier.target(problem, ALL)
-    nothing = t.h == 0
-    shares = Shares.of(problem, tier, nothing)
-    covered = weighed(problem) & ~shares.odd.any(axis=1) & sane_rows(problem.cotangent)
-    slope = shares.slope(problem, t) * tier.factor(problem) if gradient else None
-    value = (t * shares.log.zero_where(nothing)).folded().enclosure()
-    if problem.policy.probability_sum != "as_given":
-        value = shares.narrowed(value, t)
-    return collected(value, None if slope is None else slope.enclosure(), covered)
 
 
 def binary_cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:

@@ -22,11 +22,6 @@ from lossconform.reference.running import Running
 N = TypeVar("N", bound=Running)
 
 
-def strict(problem: Canonical) -> bool:
-    """Return whether 0 times an infinity is NaN here."""
-    return problem.policy.zero_times_infinity == "nan" and problem.labels is None
-
-
 CEILING, FLOOR = float(LOG_FLOOR), float(DIVISOR_FLOOR.p) / float(DIVISOR_FLOOR.q)
 """What a clamped -log p is at most, and p (1 - p) at least where a clamped slope is divided by it; both are exact."""
 
@@ -122,7 +117,7 @@ class Shares(Generic[N]):
         odd |= ~(used | nothing)
         if rule != "as_given":
             odd |= ~(whole.h > whole.error)
-        if strict(problem) and limits is None:
+        if problem.strict and limits is None:
             odd |= x == 0
         return cls(log, own, whole, rest, odds, inside, odd)
 

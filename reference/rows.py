@@ -42,6 +42,7 @@ class Rows:
         self.fixed = (problem.nan_rows | ~problem.kept).tolist()
         self.plain: list[bool] = np.all(np.isfinite(problem.x) & problem.where, axis=1).tolist()
         self.x = problem.x.tolist()
+        self.labels: list[int] = [] if problem.labels is None else problem.labels.tolist()
         self.tops: list[int] = problem.x.argmax(axis=1).tolist()
         self.row_weight = _rationals(problem.row_weight)
         self.label_weight = _rationals(problem.label_weight)
@@ -78,12 +79,6 @@ class Rows:
         else:
             self._weigh(i, row)
         return row
-
-    @cached_property
-    def labels(self) -> list[int]:
-        """The class of each row; of a row that is ignored, 0."""
-        assert self.problem.base is not None  # noqa: S101 - index targets only
-        return [int(j) for j in self.problem.base.argmax(axis=1)]
 
     def _weigh(self, i: int, row: Row) -> None:
         """Fill in t and b: the smoothed target times every weight."""
