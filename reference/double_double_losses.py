@@ -15,13 +15,13 @@ from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, Loss
 from lossconform.reference.double_double_cross_entropy import cross_entropy
 from lossconform.reference.double_double_elementwise import binary_from_logits, log_sigmoid
-from lossconform.reference.double_double_softmax import log_softmax, log_sum_exp, softmax
+from lossconform.reference.double_double_softmax import entropy, log_softmax, log_sum_exp, softmax
 from lossconform.reference.double_double_sums import BLOCK
 from lossconform.reference.fast import ignoring, joined
 from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE, Arithmetic
 from lossconform.reference.float_focal import focal
 from lossconform.reference.float_likelihood import dense, likelihood
-from lossconform.reference.float_losses import binary_cross_entropy, divergence, entropy
+from lossconform.reference.float_losses import binary_cross_entropy, divergence
 from lossconform.reference.running import Double
 
 Family = Callable[[Canonical, bool], Bounds]
@@ -55,7 +55,7 @@ FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): log_sum_exp,
     (Loss.SOFTMAX, Form.LOGITS): softmax,
     (Loss.LOG_SOFTMAX, Form.LOGITS): log_softmax,
-    (Loss.ENTROPY, Form.LOGITS): _running(entropy),
+    (Loss.ENTROPY, Form.LOGITS): _in_blocks(entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): cross_entropy,
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _likelihood,
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _likelihood,

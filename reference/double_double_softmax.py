@@ -1,4 +1,4 @@
-"""The double-double tier's log-sum-exp, softmax and log-softmax, for answers in float64.
+"""The double-double tier's log-sum-exp, softmax, log-softmax and entropy, for answers in float64.
 
 It covers what the fast tier does, but for the gradient of a softmax whose factors differ.
 """
@@ -6,14 +6,18 @@ It covers what the fast tier does, but for the gradient of a softmax whose facto
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossconform.reference import double_double as dd
 from lossconform.reference.bounds import WIDEN, Bounds, collected, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.double_double import ROUND, Pair
 from lossconform.reference.double_double_sums import Block, Sums, Table, at, column, given, settle, share, sweep
-from lossconform.reference.formats import two_sum
+from lossconform.reference.enclosure import Enclosure
+from lossconform.reference.float_arithmetic import DOUBLE_DOUBLE
+from lossconform.reference.formats import Float64, two_sum
 from lossconform.reference.pairs import fold_pairs, pair_plus_tail
+from lossconform.reference.running import Double
 
 
 def log_sum_exp(problem: Canonical, gradient: bool) -> Bounds:
@@ -85,3 +89,21 @@ def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
     if gradient:
         covered &= sane_rows(factor[0])
     return collected(value.enclosure(), slopes.enclosure() if gradient else None, covered, np.isneginf(value.h))
+
+
+def entropy(problem: Canonical, gradient: bool) -> Bounds:
+    """Enclose log S + sum p_i g_i, g_i = m - x_i; the gradient is p_j (g_j - sum p_i g_i)."""
+    factor = DOUBLE_DOUBLE.factor(problem)
+    values: list[Enclosure] = []
+    slopes: list[Enclosure] = []
+
+    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: Double, tail: Double) -> None:
+        largest = x[np.arange(len(top)), top][:, None]
+        gap = Double.difference(largest, np.where(np.isneginf(x), largest, x))
+        mean = (p * gap).folded()
+        values.append((tail + mean).enclosure())
+        if gradient:
+            slopes.append((p * (gap - mean) * factor.part(rows)).enclosure())
+
+    covered = np.isfinite(DOUBLE_DOUBLE.sweep(problem, use)) & sane_rows(problem.cotangent)
+    return collected(Enclosure.stacked(values), Enclosure.stacked(slopes) if gradient else None, covered)

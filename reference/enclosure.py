@@ -6,6 +6,7 @@ of a format that a single float64 cannot tell on which side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,11 @@ class Enclosure:
     def spacing(self, fmt: Format) -> Float64:
         """Return the format's spacing at the exact answer; at infinities and NaN that of the largest number."""
         return ulp(np.where(np.isfinite(self.h), self.h, fmt.finite_max), fmt)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Enclosure]) -> Enclosure:
+        """Return one enclosure of several, one after the other along the first axis."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
 
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         """Return the same numbers in another shape."""

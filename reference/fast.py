@@ -61,18 +61,14 @@ def joined(parts: list[Bounds]) -> Bounds:
     """Return the bounds of all rows, given those of some after the other."""
     slopes = [p.gradient for p in parts if p.gradient is not None]
     covered = np.concatenate([p.covered for p in parts])
-    return Bounds(_stacked([p.value for p in parts]), _stacked(slopes) if slopes else None, covered)
-
-
-def _stacked(parts: list[Enclosure]) -> Enclosure:
-    return Enclosure(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("h", "lo", "hi")))
+    return Bounds(Enclosure.stacked([p.value for p in parts]), Enclosure.stacked(slopes) if slopes else None, covered)
 
 
 FAMILIES: dict[tuple[Loss, Form], Family] = {
     (Loss.LOG_SUM_EXP, Form.LOGITS): _plain(fast_softmax.log_sum_exp),
     (Loss.SOFTMAX, Form.LOGITS): _plain(fast_softmax.softmax),
     (Loss.LOG_SOFTMAX, Form.LOGITS): _plain(fast_softmax.log_softmax),
-    (Loss.ENTROPY, Form.LOGITS): _running(float_losses.entropy),
+    (Loss.ENTROPY, Form.LOGITS): _plain(fast_softmax.entropy),
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOGITS): fast_cross_entropy.cross_entropy,
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.LOG_PROBABILITIES): _likelihood,
     (Loss.SOFTMAX_CROSS_ENTROPY, Form.PROBABILITIES): _likelihood,

@@ -1,10 +1,10 @@
-"""The fast tier's log-sum-exp, softmax and log-softmax; the mathematics is that of `losses.softmax`."""
+"""The fast tier's log-sum-exp, softmax, log-softmax and entropy; the mathematics is that of `losses.softmax`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lossconform.reference.bounds import TINY, WIDEN, Bounds, U, collected, enclosed, factors, sane, sane_rows
+from lossconform.reference.bounds import EF, TINY, WIDEN, Bounds, U, collected, enclosed, factors, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.fast_sums import Block, Slopes, Sums, probabilities, sweep
 from lossconform.reference.formats import two_sum
@@ -92,3 +92,46 @@ def log_softmax(problem: Canonical, gradient: bool) -> Bounds:
     sums = sweep(problem, use)
     covered = np.isfinite(sums.top) & sane_rows(given)
     return collected(enclosed(*table), None if slopes is None else slopes.enclosure(), covered, np.isneginf(table[0]))
+
+
+def entropy(problem: Canonical, gradient: bool) -> Bounds:
+    """Enclose log1p(R) + sum p_i g_i, g_i = m - x_i; the gradient is p_j (g_j - sum p_i g_i)."""
+    n, c = problem.shape
+    factor = factors(problem)[:, 0]
+    slopes = Slopes.like(problem.prediction) if gradient else None
+    mean, mean_error = np.empty(n), np.empty(n)
+
+    def use(block: Block, sums: Sums) -> None:
+        rows, d = block.rows, block.d
+        out = np.isneginf(block.x)
+        if out.any():
+            np.copyto(d, 0.0, where=out)  # for 0 times infinity is not 0
+        terms = np.multiply(block.e, d, out=block.spare)
+        moment = np.abs(np.multiply(terms, d).sum(axis=1))
+        total = -fold(terms)
+        whole = 1 + sums.rest
+        at = total / whole
+        error = (total * (EF + (depth(c) + 3) * U) + moment * (U * (1 + 2 * c * U))) / whole
+        error = (error + at * (sums.relative + 4 * U)) * WIDEN + 4096 * c * TINY
+        mean[rows], mean_error[rows] = at, np.where(d.min(axis=1) == 0, 0.0, error)
+        if slopes is None:
+            return
+        inner = -d - at[:, None]
+        unsure = (np.abs(d) + np.abs(inner)) * U + mean_error[rows, None]
+        probabilities(block, sums, factor[rows], slopes)
+        h, bound = slopes.h[rows], slopes.bound[rows]
+        bound *= np.abs(inner)
+        bound += np.abs(h) * unsure
+        h *= inner
+        bound += np.abs(h) * (2 * U)
+        bound *= WIDEN
+        nothing = out | (unsure == 0) | (factor[rows] == 0)[:, None]
+        bound += np.where(nothing, 0.0, 4 * TINY)
+        if out.any():
+            h[out] = bound[out] = 0.0
+
+    sums = sweep(problem, use)
+    h = sums.tail + mean
+    error = (sums.tail_error + mean_error + h * U) * WIDEN + TINY * (mean_error != 0)
+    slope = None if slopes is None else slopes.enclosure()
+    return collected(enclosed(h, None, error), slope, sane(factor) & np.isfinite(sums.top))

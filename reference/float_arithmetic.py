@@ -73,6 +73,8 @@ class Arithmetic(ABC, Generic[N]):
         if case.pos_weight is not None:
             a = a * self.number.exact(case.pos_weight.astype(np.float64)[None])
         fine, none = weighed(problem)[:, None], self.number.exact(np.full((1, 1), np.nan))
+        if fine.all():
+            return a, b
         return a.or_else(fine, none), b.or_else(fine, none)
 
     def smoothed(self, problem: Canonical, rows: slice) -> N:
@@ -92,10 +94,11 @@ class Fast(Arithmetic[Single]):
         p = fast_sums.Slopes.like(problem.prediction)
 
         def each(block: fast_sums.Block, sums: fast_sums.Sums) -> None:
-            out, top, rows = np.isneginf(block.x), block.x.argmax(axis=1), block.rows
-            fast_sums.probabilities(block, sums, np.ones(len(top)), p)
+            rows, x = block.rows, np.ascontiguousarray(block.x)  # as p is, whatever the block's order
+            fast_sums.probabilities(block, sums, np.ones(len(x)), p)
+            out, own = np.isneginf(x), Single(p.h[rows], p.bound[rows])
             tail = Single(sums.tail[:, None], sums.tail_error[:, None])
-            use(rows, top, block.x, Single(p.h[rows], p.bound[rows]).zero_where(out), tail)
+            use(rows, x.argmax(axis=1), x, own.zero_where(out) if out.any() else own, tail)
 
         return fast_sums.sweep(problem, each).top
 

@@ -18,7 +18,7 @@ from lossconform.reference.case import Form
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.float_arithmetic import Arithmetic, clipped
 from lossconform.reference.float_losses import reduced
-from lossconform.reference.float_probabilities import FLOOR, Probability, floored
+from lossconform.reference.float_probabilities import FLOOR, Probability, Sigmoid, floored
 from lossconform.reference.formats import Float64
 from lossconform.reference.running import Running
 
@@ -30,8 +30,28 @@ SLOPE, BEND = 1, 2
 FAR = 2.0**900
 """A logit in the place of an infinite one: times 2t - 1, at least 2^-53, and gamma its exponential is within TINY."""
 
+NEXT = 44.0
+"""What a loss is next to, a logit of less than this is not: 16 exp(-44) is more than 2^-60 of it."""
+
 POWERS = (0, 1, 2, 3, 4)
 """Exponents whose powers of short targets are exact."""
+
+
+@dataclass(eq=False)
+class Side(Generic[N]):
+    """What one of the two terms is made of, w q^gamma (-log p) for the probability p of its class.
+
+    Attributes:
+        weight: w.
+        at: p, q and their negative logarithms, as the factor sees them.
+        log: -log p, as the loss sees it.
+        nothing: where q is exactly 0.
+    """
+
+    weight: N
+    at: Probability[N] | Sigmoid[N]
+    log: N
+    nothing: Mask
 
 
 @dataclass(eq=False)
@@ -54,7 +74,7 @@ class Element(Generic[N]):
         vanished: which elements have q = 0 and which have p = 0, so that a power of it is 0.
     """
 
-    at: Probability[N]
+    at: Probability[N] | Sigmoid[N]
     log_p: N
     log_q: N
     live: N
@@ -78,23 +98,34 @@ class Element(Generic[N]):
 
     def _two_terms(self, order: int) -> list[N]:
         """Return those of a q^gamma (-log p) + b p^gamma (-log q)."""
-        at, g = self.at, self.gamma
-        power_q, power_p = (
-            (-(g * log)).exp().zero_where(nothing & (g.h > 0))
-            for log, nothing in zip((at.log_q, at.log_p), self.vanished, strict=True)
-        )
-        positive, negative = self.a * power_q, self.b * power_p
-        log_p, log_q = self.log_p, self.log_q
-        found = [positive * log_p + negative * log_q]
+        negative = self.b.h != 0
+        if not (negative & (self.a.h != 0)).any():
+            side = Side(
+                self.b.or_else(negative, self.a),
+                self.at.mirrored(negative),
+                self.log_q.or_else(negative, self.log_p),
+                np.where(negative, self.vanished[1], self.vanished[0]),
+            )
+            found = self._term(side, order)
+            return [part.negated_where(negative) if k == SLOPE else part for k, part in enumerate(found)]
+        everywhere = np.ones_like(negative)
+        own = self._term(Side(self.a, self.at, self.log_p, self.vanished[0]), order)
+        other = self._term(Side(self.b, self.at.mirrored(everywhere), self.log_q, self.vanished[1]), order)
+        return [x - y if k == SLOPE else x + y for k, (x, y) in enumerate(zip(own, other, strict=True))]
+
+    def _term(self, side: Side[N], order: int) -> list[N]:
+        """Return a term w q^gamma (-log p) and its derivatives by the logit of its p."""
+        at, log, g = side.at, side.log, self.gamma
+        power = (-(g * at.log_q)).exp()
+        nothing = side.nothing & (g.h > 0)
+        weight = side.weight * (power.zero_where(nothing) if nothing.any() else power)
+        found = [weight * log]
         if order >= SLOPE:
-            own_p, own_q = at.p * self.live, at.q * self.live
-            found.append(negative * (g * at.q * log_q + own_p) - positive * (g * at.p * log_p + own_q))
+            own = at.q * self.live
+            found.append(-(weight * (g * at.p * log + own)))
             if order >= BEND:
                 twice = g + g + type(g).exact(np.ones((1, 1)))
-                found.append(
-                    positive * at.p * (g * log_p * (g * at.p - at.q) + twice * own_q)
-                    + negative * at.q * (g * log_q * (g * at.q - at.p) + twice * own_p)
-                )
+                found.append(weight * at.p * (g * log * (g * at.p - at.q) + twice * own))
         return found
 
     def _mixture(self, order: int) -> list[N]:
@@ -131,7 +162,7 @@ class Element(Generic[N]):
     def of_logit(self, c: N, slope: N) -> list[N]:  # noqa: ARG002 - as others are called
         """Return log m and its derivatives for m = sigmoid(-(2t - 1) z)."""
         lean = self.t - self.rest
-        own = at_logits(lean * self.z)
+        own = Sigmoid.of(lean * self.z)
         pull = -(lean * own.p)
         # At the ends m is 1 exactly where the logit leans the other way.
         certain = (self.vanished[0] | self.vanished[1]) & (own.log_p.h > FAR * lean.error) & (lean.h * self.z.h < 0)
@@ -157,10 +188,11 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     one = tier.number.exact(np.ones((1, 1)))
     none = np.zeros(problem.shape, bool)
     vanished = none, none
+    at: Probability[N] | Sigmoid[N]
     if case.form is Form.LOGITS:
         covered = np.isfinite(problem.x).all(axis=1)
         z = tier.number.exact(np.where(np.isfinite(problem.x), problem.x, 0.0))
-        at = at_logits(z)
+        at = Sigmoid.of(z)
         log_p, log_q, live = at.log_p, at.log_q, one
     else:
         seen, inside = clipped(problem)
@@ -174,11 +206,11 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
             odd |= vanished[0] | vanished[1] | (seen == 0) | (seen == 1) | unsure
         if order >= BEND:
             odd |= low & inside
-        at = Probability.of(tier, np.where(odd, 0.5, p), ~none, ~none)
+        at = ends = Probability.of(tier, np.where(odd, 0.5, p), ~none, ~none)
         z = at.log_q - at.log_p
         far = tier.number.exact(np.where(vanished[0], FAR, -FAR))
         z = far.or_else(vanished[0] | vanished[1], z)
-        at.p, at.q = at.p.zero_where(vanished[1]), at.q.zero_where(vanished[0])
+        ends.p, ends.q = at.p.zero_where(vanished[1]), at.q.zero_where(vanished[0])
         log_p, log_q, live = logs.log_p, logs.log_q, tier.number.exact(inside.astype(np.float64))
         if clamped:
             own = tier.number.exact(np.where(odd, 0.5, seen))
@@ -193,16 +225,6 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     gamma = tier.number.exact(np.full((1, 1), case.gamma))
     element = Element(at, log_p, log_q, live, z, a, b, t, one - t, mixed, gamma, policy.focal_target, vanished)
     return element, covered & sane_rows(problem.cotangent)
-
-
-def at_logits(z: N) -> Probability[N]:
-    """Return p = sigmoid(z): -log p is max(-z, 0) + log1p(E), E = exp(-abs z), whichever sign z is taken to have."""
-    one, positive = type(z).exact(np.ones((1, 1))), z.h > 0
-    e = (-z).or_else(positive, z).exp()
-    tail, whole = e.log1p(), one + e
-    large, small = one.over(whole), e.over(whole)
-    log_p, log_q = ((-z).zero_where(positive) + tail, z.zero_where(~positive) + tail)
-    return Probability(large.or_else(positive, small), small.or_else(positive, large), log_p, log_q, ~np.isfinite(z.h))
 
 
 def focal(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
@@ -253,6 +275,8 @@ def _beside(problem: Canonical, element: Element[N], value: Enclosure) -> Enclos
     """
     z, gamma = problem.x, problem.case.gamma
     size, mixed, rule = np.abs(z), element.mixed, element.rule
+    if not (size >= NEXT).any():
+        return value
     one = type(element.t).exact(np.ones((1, 1)))
     share = element.rest.or_else(z > 0, element.t).or_else(mixed, one)
     lean = share + share - one

@@ -49,19 +49,12 @@ def _softmax_product(problem: Canonical, tier: Arithmetic[N], inner: Callable[..
         parts.append(found.enclosure())
 
     largest = tier.sweep(problem, use)
-    whole = Enclosure(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
-    return whole, np.isfinite(largest) & sane_rows(v)
+    return Enclosure.stacked(parts), np.isfinite(largest) & sane_rows(v)
 
 
 def _centred(tier: Arithmetic[N], v: Float64, top: NDArray[np.intp]) -> N:
     """Return v_i - v_k, k one of the largest logits."""
     return tier.number.difference(v, v[np.arange(len(top)), top][:, None])
-
-
-def _part(number: N, rows: slice) -> N:
-    """Return some rows of a number, or all of one that has a single row."""
-    wide = len(number.error) > 1
-    return type(number)(*(part[rows] if wide else part for part in vars(number).values()))
 
 
 def _moved(problem: Canonical, tier: Arithmetic[N], scale: Callable[[slice], N]) -> tuple[Enclosure, Mask]:
@@ -82,7 +75,7 @@ def _bent(p: N, a: N, b: N, more: N) -> N:
 def log_sum_exp(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
     """Enclose p_j (a_j - A)."""
     factor = tier.factor(problem)
-    found, covered = _moved(problem, tier, lambda rows: _part(factor, rows))
+    found, covered = _moved(problem, tier, lambda rows: factor.part(rows))
     return found, covered & sane_rows(problem.cotangent)
 
 
@@ -99,8 +92,8 @@ def cross_entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, M
 
     def scale(rows: slice) -> N:
         if problem.policy.target_sum == "assumed_one":
-            return _part(factor, rows) * tier.number.exact(problem.row_weight[rows, None])
-        return _part(factor, rows) * tier.target(problem, rows).folded()
+            return factor.part(rows) * tier.number.exact(problem.row_weight[rows, None])
+        return factor.part(rows) * tier.target(problem, rows).folded()
 
     found, covered = _moved(problem, tier, scale)
     return found, covered & weighed(problem) & sane_rows(problem.cotangent)
@@ -123,7 +116,7 @@ def entropy(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask]:
 
     def inner(rows: slice, p: N, a: N, top: NDArray[np.intp], x: Float64) -> N:
         logits = np.where(np.isneginf(x), x.max(axis=1, keepdims=True), x)
-        return -(_bent(p, a, _centred(tier, logits, top), plus_one) * _part(factor, rows))
+        return -(_bent(p, a, _centred(tier, logits, top), plus_one) * factor.part(rows))
 
     found, covered = _softmax_product(problem, tier, inner)
     taking = np.where(problem.where & ~np.isneginf(problem.x), problem.x, 0.0)

@@ -1,9 +1,9 @@
 """Losses in both float64 tiers: each formula once, over numbers that carry their error bounds.
 
-Entropy, and what is computed from probabilities or their logarithms: binary cross-entropy and divergence; softmax
-cross-entropy is in `float_likelihood`. Logarithms of quotients are taken as log1p of something positive, so that
-nothing cancels near 1. Rows that a formula does not cover, for their special values or the policy, are left to the
-exact tier. Bounds: docs/numerics-tiers.md.
+What is computed from probabilities or their logarithms: binary cross-entropy and divergence; softmax cross-entropy is
+in `float_likelihood`. Logarithms of quotients are taken as log1p of something positive, so that nothing cancels near 1.
+Rows that a formula does not cover, for their special values or the policy, are left to the exact tier. Bounds:
+docs/numerics-tiers.md.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lossconform.reference.bounds import HIGH, LOW, Bounds, Mask, collected, sane, sane_rows
 from lossconform.reference.canonical import Canonical
 from lossconform.reference.case import Form, TargetForm
-from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.float_arithmetic import Arithmetic, clipped
 from lossconform.reference.float_probabilities import FLOOR, Probability, floored
 from lossconform.reference.formats import Float64
@@ -25,30 +23,6 @@ from lossconform.reference.rows import target_clip_range
 from lossconform.reference.running import Running
 
 N = TypeVar("N", bound=Running)
-
-
-def entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
-    """Enclose log S + sum p_i g_i, g_i = m - x_i; the gradient is p_j (g_j - sum p_i g_i)."""
-    factor, values, slopes = tier.factor(problem), [], []
-
-    def use(rows: slice, top: NDArray[np.intp], x: Float64, p: N, tail: N) -> None:
-        largest = x[np.arange(len(top)), top][:, None]
-        gap = tier.number.difference(largest, np.where(np.isneginf(x), largest, x))
-        mean = (p * gap).folded()
-        values.append((tail + mean).enclosure())
-        if gradient:
-            slopes.append((p * (gap - mean) * _part(factor, rows)).enclosure())
-
-    covered = np.isfinite(tier.sweep(problem, use)) & sane_rows(problem.cotangent)
-    return collected(_joined(values), _joined(slopes) if gradient else None, covered)
-
-
-def _part(number: N, rows: slice) -> N:
-    return type(number)(*(part[rows] for part in vars(number).values()))
-
-
-def _joined(parts: list[Enclosure]) -> Enclosure:
-    return Enclosure(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("h", "lo", "hi")))
 
 
 def binary_cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:

@@ -1,11 +1,13 @@
 """Probabilities in both float64 tiers, as the policies of their range and their sum have them, with their logarithms.
 
-Of a class and the rest (`Probability`), and of a row (`Shares`). Bounds: docs/numerics-tiers.md.
+Of a class and the rest (`Probability`, and `Sigmoid` of logits), and of a row (`Shares`). Bounds:
+docs/numerics-tiers.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -57,6 +59,56 @@ class Probability(Generic[N]):
             log_p = ceiling.or_else((p == 0) | (log_p.h > CEILING), log_p)
             log_q = ceiling.or_else(p == 1, log_q)
         return cls(own, rest, log_p, log_q, odd)
+
+    def mirrored(self, negative: Mask) -> Probability[N]:
+        """Return them with p and q exchanged in some places."""
+        p, q = self.q.or_else(negative, self.p), self.p.or_else(negative, self.q)
+        log_p, log_q = self.log_q.or_else(negative, self.log_p), self.log_p.or_else(negative, self.log_q)
+        return Probability(p, q, log_p, log_q, self.odd)
+
+
+@dataclass(eq=False)
+class Sigmoid(Generic[N]):
+    """p = sigmoid(z) and q = 1 - p, when they are asked for, with -log p and -log q.
+
+    -log p is max(-z, 0) + log1p(E) for E = exp(-abs z), whichever sign z is taken to have.
+    """
+
+    e: N
+    positive: Mask
+    log_p: N
+    log_q: N
+
+    @classmethod
+    def of(cls, z: N) -> Sigmoid[N]:
+        """Return that of logits."""
+        positive = z.h > 0
+        e = z.negated_where(positive).exp()
+        tail = e.log1p()
+        return cls(e, positive, (-z).zero_where(positive) + tail, z.zero_where(~positive) + tail)
+
+    def mirrored(self, negative: Mask) -> Sigmoid[N]:
+        """Return them with p and q exchanged in some places."""
+        log_p, log_q = self.log_q.or_else(negative, self.log_p), self.log_p.or_else(negative, self.log_q)
+        return Sigmoid(self.e, self.positive ^ negative, log_p, log_q)
+
+    @cached_property
+    def _shares(self) -> tuple[N, N]:
+        one = type(self.e).exact(np.ones((1, 1)))
+        whole = one + self.e
+        return one.over(whole), self.e.over(whole)
+
+    @property
+    def p(self) -> N:
+        """Of the two shares the larger one where the logit is positive."""
+        large, small = self._shares
+        return large.or_else(self.positive, small)
+
+    @property
+    def q(self) -> N:
+        """The other one."""
+        large, small = self._shares
+        return small.or_else(self.positive, large)
 
 
 def floored(p: Float64) -> tuple[Mask, Mask]:

@@ -18,7 +18,7 @@ from lossconform.reference.bounds import EF, TINY, WIDEN, Mask, U, enclosed
 from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Float64, two_sum
-from lossconform.reference.pairs import depth, fold, fold_pairs
+from lossconform.reference.pairs import LAST, depth, fold, fold_pairs
 
 LEAST = -709.0
 """exp of less is below TINY."""
@@ -77,10 +77,20 @@ class Running(ABC):
     def folded(self) -> Self:
         """Return the sums over axis 1, (N, 1)."""
 
+    def part(self, rows: slice) -> Self:
+        """Return some rows, or all of numbers that have a single one."""
+        wide = len(self.error) > 1
+        return type(self)(*(part[rows] if wide else part for part in vars(self).values()))
+
     def or_else(self, mask: Mask, other: Self) -> Self:
         """Return the numbers, and others where the mask is False."""
         parts = zip(vars(self).values(), vars(other).values(), strict=True)
         return type(self)(*(np.where(mask, mine, its) for mine, its in parts))
+
+    def negated_where(self, mask: Mask) -> Self:
+        """Return the numbers, negated where the mask is True."""
+        parts = {name: part if name == "error" else np.where(mask, -part, part) for name, part in vars(self).items()}
+        return type(self)(**parts)
 
     def zero_where(self, mask: Mask) -> Self:
         """Return the numbers, exactly 0 where the mask is True."""
@@ -113,17 +123,40 @@ class Single(Running):
     def difference(cls, a: Float64, b: Float64) -> Single:
         """Return a - b, rounded once, or flushed to 0."""
         h = a - b
-        size = np.abs(h)
-        return cls(h, size * U + TINY * ((size < TINY) & (a != b)))
+        error = np.abs(h)
+        tiny = error < TINY
+        error *= U
+        tiny &= a != b
+        if tiny.any():
+            error += TINY * tiny
+        return cls(h, error)
+
+    # In place where an array is this function's own: what is allocated has to fit into the cache beside the rest.
 
     def __add__(self, other: Single) -> Single:
         h, error = self.h + other.h, self.error + other.error
-        return Single(h, (error + np.abs(h) * U) * WIDEN + TINY * (error != 0))
+        some = error != 0
+        size = np.abs(h)
+        size *= U
+        error += size
+        error *= WIDEN
+        error += np.multiply(some, TINY, out=size)
+        return Single(h, error)
 
     def __mul__(self, other: Single) -> Single:
         h, mine, its = self.h * other.h, np.abs(self.h), np.abs(other.h)
-        error = mine * other.error + (its + other.error) * self.error + np.abs(h) * U
-        return Single(h, error * WIDEN + 8 * TINY * (_some(self, mine) & _some(other, its)))
+        error = mine * other.error
+        its += other.error
+        error += its * self.error
+        size = np.abs(h)
+        size *= U
+        error += size
+        error *= WIDEN
+        mine += self.error
+        # Nothing comes of exactly 0, which reaches no further.
+        some = (mine != 0) & (its != 0)
+        error += np.multiply(some, 8 * TINY, out=size)
+        return Single(h, error)
 
     def __neg__(self) -> Single:
         return Single(-self.h, self.error)
@@ -138,16 +171,27 @@ class Single(Running):
     def folded(self) -> Single:
         """Return the sums over axis 1: the errors, and depth(C) u of the sum of sizes."""
         c = self.h.shape[1]
-        size, error = np.abs(self.h).sum(axis=1), self.error.sum(axis=1)
+        each = np.ones(c)  # a product with which adds up in an order of its own, which the bound does not mind
+        size, error = np.abs(self.h) @ each, self.error @ each
         error = (size * (depth(c) * U) + error) * (WIDEN * (1 + 4 * c * U)) + 2 * c * TINY * (error != 0)
-        return Single(fold(self.h.copy())[:, None], error[:, None])
+        return Single(fold(self.h.copy(order="F" if c < LAST else "C"))[:, None], error[:, None])
 
     def exp(self) -> Single:
         """Return the exponentials: EF of them, and the error of the argument, which is at most 1."""
         e = np.exp(np.minimum(self.h, 0.0))
-        error = e * (EF + _moved(self.error + np.maximum(self.h, 0.0))) * WIDEN + 4 * TINY
-        error = np.where(self.h + self.error <= LEAST, 4 * TINY, error)
-        return Single(e, np.where((self.h == 0) & (self.error == 0), 0.0, error))
+        theta = np.maximum(self.h, 0.0)
+        theta += self.error
+        far, exact = theta > 1, theta == 0
+        np.minimum(theta, 2.0, out=theta)
+        theta *= 1 + theta
+        theta += EF
+        theta *= e
+        theta *= WIDEN
+        theta += 4 * TINY
+        if far.any():
+            theta = np.where(far, np.where(self.h + self.error <= LEAST, 4 * TINY, np.nan), theta)
+        exact &= self.h == 0
+        return Single(e, np.where(exact, 0.0, theta) if exact.any() else theta)
 
     def log(self) -> Single:
         """Return the logarithms: EF of them, and the error of the argument over it."""
@@ -157,8 +201,16 @@ class Single(Running):
     def log1p(self) -> Single:
         """Return log(1 + x): EF of it, and the error of the argument over 1 + x."""
         h = np.log1p(self.h)
-        error = np.abs(h) * EF + self.error / _positive(1 + self.h - self.error)
-        return Single(h, error * WIDEN + TINY * _some(self, np.abs(self.h)))
+        least = self.h - self.error
+        np.maximum(least, 0.0, out=least)  # what is not negative is no less
+        least += 1
+        error = np.divide(self.error, least, out=least)
+        size = np.abs(h)
+        size *= EF
+        error += size
+        error *= WIDEN
+        error += np.multiply(_some(self, self.h), TINY, out=size)
+        return Single(h, error)
 
     def enclosure(self) -> Enclosure:
         """Return h within its error."""

@@ -146,3 +146,11 @@ def test_reshaping_keeps_the_numbers() -> None:
     enclosure = Enclosure(np.arange(6.0), np.zeros(6), np.full(6, 1e-20)).reshape((2, 3))
     assert enclosure.shape == (2, 3)
     assert enclosure.h[1, 0] == 3
+
+
+def test_enclosures_are_stacked_along_the_first_axis() -> None:
+    parts = [Enclosure(np.full((n, 2), float(n)), np.full((n, 2), -n / 8), np.full((n, 2), n / 4)) for n in (1, 2)]
+    whole = Enclosure.stacked(parts)
+    assert whole.h.tolist() == [[1, 1], [2, 2], [2, 2]]
+    assert whole.lo.tolist() == [[-0.125] * 2, [-0.25] * 2, [-0.25] * 2]
+    assert whole.hi.tolist() == [[0.25] * 2, [0.5] * 2, [0.5] * 2]
