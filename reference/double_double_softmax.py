@@ -99,7 +99,7 @@ def entropy(problem: Canonical, gradient: bool) -> Bounds:
 
     def use(rows: slice, top: NDArray[np.intp], x: Float64, p: Double, tail: Double) -> None:
         largest = x[np.arange(len(top)), top][:, None]
-        gap = Double.difference(largest, np.where(np.isneginf(x), largest, x))
+        gap = Double.difference(largest, x if np.isfinite(x.min()) else np.where(np.isneginf(x), largest, x))
         mean = (p * gap).folded()
         values.append((tail + mean).enclosure())
         if gradient:

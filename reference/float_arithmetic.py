@@ -117,7 +117,8 @@ class DoubleDouble(Arithmetic[Double]):
             double_double_sums.share(block, sums, (np.ones_like(sums.top), np.zeros_like(sums.top)), table)
             h, lo, hi = table.h[rows], table.lo[rows], table.hi[rows]
             error = (hi - lo) / 2 + (np.abs(lo) + np.abs(hi)) * (4 * U)
-            p = Double(h, (lo + hi) / 2, error).zero_where(np.isneginf(block.x))
+            out, own = np.isneginf(block.x), Double(h, (lo + hi) / 2, error)
+            p = own.zero_where(out) if out.any() else own
             (high, low), lost = sums.tail()
             use(rows, block.x.argmax(axis=1), block.x, p, Double(high[:, None], low[:, None], lost[:, None]))
 

@@ -18,7 +18,7 @@ from lossconform.reference.bounds import EF, TINY, WIDEN, Mask, U, enclosed
 from lossconform.reference.double_double import EXP, FLOOR, LOG1P, ROUND
 from lossconform.reference.enclosure import Enclosure
 from lossconform.reference.formats import Float64, two_sum
-from lossconform.reference.pairs import LAST, depth, fold, fold_pairs
+from lossconform.reference.pairs import LAST, depth, fold, fold_pairs, halvings
 
 LEAST = -709.0
 """exp of less is below TINY."""
@@ -273,9 +273,13 @@ class Double(Running):
         )
 
     def folded(self) -> Double:
-        """Return the sums over axis 1: the errors, and what `fold_pairs` lost."""
+        """Return the sums over axis 1: the errors, and what `fold_pairs` lost; `fold` where nothing but 0 is exact."""
         c = self.h.shape[1]
-        s, rest, lost = fold_pairs(np.concatenate([self.h, self.low], axis=1))
+        if self.h.min(initial=0.0) >= 0 and not ((self.error == 0) & (self.h != 0)).any():
+            s, rest = dd.fold(self.h.copy(), self.low.copy())
+            lost = s * ((halvings(c) + 2) ** 2 * 2.0**-106)
+        else:
+            s, rest, lost = fold_pairs(np.concatenate([self.h, self.low], axis=1))
         h, low = two_sum(s, rest)
         error = self.error.sum(axis=1)
         error = (error * (1 + 4 * c * U) + lost) * WIDEN + c * FLOOR * (error != 0)

@@ -34,6 +34,8 @@ class TestRunning:
             inside(x - y, [a - b for a, b in zip(p, q, strict=True)])
             inside(x * y, [a * b for a, b in zip(p, q, strict=True)])
             inside(x.folded(), [sum(p[k : k + 5], Fraction(0)) for k in range(0, 40, 5)])
+            squares = x * x
+            inside(squares.folded(), [sum((a * a for a in p[k : k + 5]), Fraction(0)) for k in range(0, 40, 5)])
             ones = kind.exact(np.ones((8, 5)))
             inside(x.over(y * y + ones), [a / (b * b + 1) for a, b in zip(p, q, strict=True)])
 
