@@ -124,12 +124,12 @@ def speed(seconds: float) -> None:
             print(f"  {name:38} {rate:9.3f} {rate / found['NumPy']:9.4f}")
 
 
-def every_loss(seconds: float, classes: int = 10, rows: int = 2000) -> None:
+def every_loss(seconds: float, classes: int, rows: int) -> None:
     """Print how many times as fast as the exact tier the others are, of every loss."""
     print(f"times the exact tier, C = {classes}: fast in float32, double-double in float64; value; with the gradient")
     for loss, form in FAMILIES:
         small, wide = (any_case(loss, form, dtype, classes, rows) for dtype in ("float32", "float64"))
-        few = any_case(loss, form, "float32", classes, rows // 10)
+        few = any_case(loss, form, "float32", classes, max(1, EXACT_LOGITS // 5 // classes))
         problem, wide_problem = canonical(small, Policy()), canonical(wide, Policy())
         found = rates(
             {
@@ -177,7 +177,8 @@ def main() -> None:
     parser.add_argument("--regimes", type=int, default=4, help="batches a regime")
     given: Any = parser.parse_args()
     speed(given.seconds)
-    every_loss(given.seconds / 4)
+    for classes, rows in SIZES:
+        every_loss(given.seconds / 4, classes, rows)
     shares(given.regimes)
 
 
