@@ -23,6 +23,8 @@ def cross_entropy(problem: Canonical, gradient: bool, careful: bool) -> Bounds:
 def _weight(own: Chosen) -> tuple[Float64, Float64]:
     """Return the weight of each row and a bound on its error; NaN where a factor is not sane."""
     weight, exact = np.ones(len(own.labels)), np.ones(len(own.labels), bool)
+    if not own.weights:
+        return weight, np.zeros(len(weight))
     for factor in own.weights:
         weight, lost = product(weight, factor)
         exact &= lost == 0
