@@ -98,8 +98,8 @@ class Element(Generic[N]):
 
     def _two_terms(self, order: int) -> list[N]:
         """Return those of a q^gamma (-log p) + b p^gamma (-log q)."""
-        negative = self.b.h != 0
-        if not (negative & (self.a.h != 0)).any():
+        negative = self.b.nonzero()
+        if not (negative & self.a.nonzero()).any():
             side = Side(
                 self.b.or_else(negative, self.a),
                 self.at.mirrored(negative),
@@ -184,7 +184,8 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
     """
     case, policy = problem.case, problem.policy
     a, b = tier.weights(problem)
-    mixed = (a.h != 0) & (b.h != 0) & (policy.focal_target != "terms")
+    positive, negative = a.nonzero(), b.nonzero()
+    mixed = positive & negative & (policy.focal_target != "terms")
     one = tier.number.exact(np.ones((1, 1)))
     none = np.zeros(problem.shape, bool)
     vanished = none, none
@@ -198,7 +199,7 @@ def _elements(problem: Canonical, tier: Arithmetic[N], order: int) -> tuple[Elem
         seen, inside = clipped(problem)
         p = problem.x if policy.focal_range == "as_given" else seen
         clamped, zero = policy.probability_range.endswith("log_clamped"), policy.zero_times_infinity == "zero"
-        logs = Probability.of(tier, seen, (a.h == 0) & zero, (b.h == 0) & zero, clamped=clamped)
+        logs = Probability.of(tier, seen, ~positive & zero, ~negative & zero, clamped=clamped)
         low, unsure = floored(seen) if clamped else (none, none)
         vanished = p == 1, p == 0
         odd = ~((p >= LOW) & (p <= 1) | vanished[1]) | logs.odd

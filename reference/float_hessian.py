@@ -151,11 +151,11 @@ def binary_from_probabilities(problem: Canonical, tier: Arithmetic[N]) -> tuple[
     no = np.zeros(p.shape, bool)
     a, b = tier.weights(problem)
     outside = ~clipped(problem)[1]
-    odd = ~outside & (((p == 0) & (a.h != 0)) | ((p == 1) & (b.h != 0)))
+    odd = ~outside & (((p == 0) & a.nonzero()) | ((p == 1) & b.nonzero()))
     low, unsure = floored(p) if problem.policy.probability_range.endswith("log_clamped") else (no, no)
     odd = ~np.isfinite(p) | (odd & ~low) | (unsure & ~outside)
-    own = tier.number.exact(np.where((a.h == 0) | outside | odd | low, 1.0, p))
-    other = tier.number.difference(np.ones_like(p), np.where((b.h == 0) | outside | odd | low, 0.0, p))
+    own = tier.number.exact(np.where(~a.nonzero() | outside | odd | low, 1.0, p))
+    other = tier.number.difference(np.ones_like(p), np.where(~b.nonzero() | outside | odd | low, 0.0, p))
     found = a.over(own * own) + b.over(other * other)
     found = (a + b).over(tier.number.exact(np.full((1, 1), FLOOR))).or_else(low, found)
     found = found * tier.number.exact(v) * tier.spread(problem)
@@ -173,12 +173,12 @@ def likelihood(problem: Canonical, tier: Arithmetic[N]) -> tuple[Enclosure, Mask
 
 
 def _divided(problem: Canonical, tier: Arithmetic[N], t: N, v: Float64) -> tuple[Enclosure, Mask]:
-    shares = Shares.of(problem, tier, t.h == 0)
+    shares = Shares.of(problem, tier, ~t.nonzero())
     last, outside = problem.policy.probability_sum == "renormalised_last", ~shares.inside
     mass = (t if last else t.zero_where(outside)).folded()
     moved = tier.number.exact(np.where(outside & last, 0.0, v)).folded()
     shared = mass.over(shares.whole) * moved.over(shares.whole)
-    own = (t.over(shares.x * shares.x) * tier.number.exact(v)).zero_where(outside | (t.h == 0))
+    own = (t.over(shares.x * shares.x) * tier.number.exact(v)).zero_where(outside | ~t.nonzero())
     found = (own - shared.zero_where(outside & last)) * tier.factor(problem)
     covered = weighed(problem) & ~shares.odd.any(axis=1) & sane_rows(v) & sane_rows(problem.cotangent)
     return found.enclosure(), covered
@@ -196,8 +196,8 @@ def _inverse_square(problem: Canonical, tier: Arithmetic[N], mass: N, v: Float64
     """Return mass · v / q², and which rows that covers."""
     q = problem.x
     outside = ~clipped(problem)[1] | ~problem.where
-    odd = ~outside & (~np.isfinite(q) | ((q == 0) & (mass.h != 0)))
-    nothing = outside | odd | (mass.h == 0)
+    odd = ~outside & (~np.isfinite(q) | ((q == 0) & mass.nonzero()))
+    nothing = outside | odd | ~mass.nonzero()
     safe = tier.number.exact(np.where(nothing, 1.0, q))
     found = (mass.over(safe * safe) * tier.number.exact(v)).zero_where(nothing)
     return found, _usable(problem, v, outside, odd)

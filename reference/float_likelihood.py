@@ -47,7 +47,7 @@ def _of_one_class(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bo
     t = number.exact(np.ones(x.shape))
     for factor in own.weights:
         t = t * number.exact(factor[:, None])
-    nothing = t.h == 0
+    nothing = ~t.nonzero()
     covered = own.sane & sane_rows(problem.cotangent)
     if problem.case.form is Form.LOG_PROBABILITIES:
         log, slope = number.exact(np.where(nothing, 0.0, -x)), -t
@@ -85,7 +85,7 @@ def _placed(problem: Canonical, own: Chosen, slope: Enclosure) -> Enclosure:
 def _of_logs(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
     """Enclose -sum t_i y_i; the gradient is -t_j. In pairs exact where no weight and no smoothing is."""
     t = tier.target(problem, ALL)
-    value = t * tier.number.exact(np.where(t.h == 0, 0.0, -problem.x))
+    value = t * tier.number.exact(np.where(t.nonzero(), -problem.x, 0.0))
     covered = weighed(problem) & sane_rows(problem.cotangent)
     if problem.strict:
         covered &= np.isfinite(problem.x).all(axis=1)
@@ -96,7 +96,7 @@ def _of_logs(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
 def _of_shares(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bounds:
     """Enclose -sum t_i log q_i; the gradient is -t_j / q_j, nothing where q is clipped, and what dividing by Q adds."""
     t = tier.target(problem, ALL)
-    nothing = t.h == 0
+    nothing = ~t.nonzero()
     shares = Shares.of(problem, tier, nothing)
     covered = weighed(problem) & ~shares.odd.any(axis=1) & sane_rows(problem.cotangent)
     slope = shares.slope(problem, t) * tier.factor(problem) if gradient else None

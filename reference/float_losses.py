@@ -32,7 +32,7 @@ def binary_cross_entropy(problem: Canonical, tier: Arithmetic[N], gradient: bool
     """
     (a, b), (p, inside) = tier.weights(problem), clipped(problem)
     clamped = problem.policy.probability_range.endswith("log_clamped")
-    pair = Probability.of(tier, p, a.h == 0, b.h == 0, clamped=clamped)
+    pair = Probability.of(tier, p, ~a.nonzero(), ~b.nonzero(), clamped=clamped)
     odd = pair.odd | ~np.isfinite(problem.x)
     if problem.policy.zero_times_infinity == "nan" and not clamped:
         odd |= (p == 0) | (p == 1)
@@ -54,7 +54,7 @@ def divergence(problem: Canonical, tier: Arithmetic[N], gradient: bool) -> Bound
     x, logs = problem.x, problem.case.form is Form.LOG_PROBABILITIES
     q, inside = clipped(problem)
     target = Target.of(problem, tier)
-    nothing = (target.t.h == 0) | ~problem.where
+    nothing = ~target.t.nonzero() | ~problem.where
     usable = (np.abs(q) <= HIGH) if logs else (q >= LOW) & (q <= HIGH)  # false for NaN
     safe = tier.number.exact(np.where(nothing | ~usable, 1.0, q))
     mass = target.t.zero_where(nothing) * tier.number.exact(problem.row_weight[:, None])

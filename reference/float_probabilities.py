@@ -176,7 +176,8 @@ class Shares(Generic[N]):
     def narrowed(self, value: Enclosure, t: N) -> Enclosure:
         """Return losses t log1p(r) of one class, r next to 0, within t r (1 - r) and t r, which may be a midpoint."""
         base, r = t * self.odds, self.odds
-        alone = (t.h != 0) & ((t.h != 0).sum(axis=1) == 1)[:, None]
+        taking = t.nonzero()
+        alone = taking & (taking.sum(axis=1) == 1)[:, None]
         plain = alone & self.inside & (base.error == 0) & (r.error == 0) & (r.h > 0) & (r.h <= 2.0**-60)
         plain &= (base.h >= 2.0**-900) & (base.h <= 2.0**900)
         if plain.any():
@@ -188,7 +189,7 @@ class Shares(Generic[N]):
     def slope(self, problem: Canonical, t: N) -> N:
         """Return the derivative of -sum t_i log q_i: T / Q - t_j / x_j, as quotients in which nothing cancels."""
         rule = problem.policy.probability_sum
-        none = ~self.inside | (t.h == 0)
+        none = ~self.inside | ~t.nonzero()
         own = t.zero_where(none)
         if rule == "as_given":
             return -own.over(self.x).zero_where(none)

@@ -77,6 +77,11 @@ class Running(ABC):
     def folded(self) -> Self:
         """Return the sums over axis 1, (N, 1)."""
 
+    def nonzero(self) -> Mask:
+        """Return where a number may be other than 0."""
+        result: Mask = (self.h != 0) | (self.error != 0)
+        return result
+
     def part(self, rows: slice) -> Self:
         """Return some rows, or all of numbers that have a single one."""
         wide = len(self.error) > 1
@@ -165,7 +170,7 @@ class Single(Running):
         """Return the quotient: both errors, and u of it; over exactly 1 the number itself."""
         h, size = self.h / other.h, np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * U
-        error = error * WIDEN + 8 * TINY * np.maximum(1, 1 / size) * _some(self, np.abs(self.h))
+        error = error * WIDEN + 8 * TINY * np.maximum(1, 1 / size) * self.nonzero()
         return Single(h, np.where((other.h == 1) & (other.error == 0), self.error, error))
 
     def folded(self) -> Single:
@@ -209,7 +214,7 @@ class Single(Running):
         size *= EF
         error += size
         error *= WIDEN
-        error += np.multiply(_some(self, self.h), TINY, out=size)
+        error += np.multiply(self.nonzero(), TINY, out=size)
         return Single(h, error)
 
     def enclosure(self) -> Enclosure:
@@ -255,7 +260,7 @@ class Double(Running):
         error = mine * other.error + (its + other.error) * self.error
         # A product of two float64 numbers is exactly its pair, unless it is tiny.
         rough = (self.low != 0) | (other.low != 0) | (error != 0) | (np.abs(h) < 2.0**-960)
-        error = (error + np.abs(h) * ROUND) * WIDEN + FLOOR * (_some(self, mine) & _some(other, its))
+        error = (error + np.abs(h) * ROUND) * WIDEN + FLOOR * (self.nonzero() & other.nonzero())
         return Double(h, low, np.where(rough, error, 0.0))
 
     def __neg__(self) -> Double:
@@ -266,7 +271,7 @@ class Double(Running):
         h, low = dd.over((self.h, self.low), (other.h, other.low))
         size = np.abs(other.h)
         error = (self.error + np.abs(h) * other.error) / _positive(size - other.error) + np.abs(h) * ROUND
-        error = error * WIDEN + FLOOR * np.maximum(1, 1 / size) * _some(self, np.abs(self.h))
+        error = error * WIDEN + FLOOR * np.maximum(1, 1 / size) * self.nonzero()
         one = (other.h == 1) & (other.low == 0) & (other.error == 0)
         return Double(
             *(np.where(one, mine, its) for mine, its in zip(vars(self).values(), (h, low, error), strict=True))
@@ -304,18 +309,12 @@ class Double(Running):
         """Return log(1 + x): LOG1P of it, and the error of the argument over 1 + x."""
         h, low = dd.log1p(self.h, self.low)
         error = np.abs(h) * LOG1P + self.error / _positive(1 + self.h - self.error)
-        return Double(h, low, error * WIDEN + FLOOR * _some(self, np.abs(self.h)))
+        return Double(h, low, error * WIDEN + FLOOR * self.nonzero())
 
     def enclosure(self) -> Enclosure:
         """Return h + low within its error."""
         margin = self.error * WIDEN + np.abs(self.low) * np.where(self.error == 0, 0.0, 4 * U)
         return enclosed(self.h, self.low - margin, self.low + margin)
-
-
-def _some(number: Running, size: Float64) -> Mask:
-    """Return where a number, of that size, may be other than 0."""
-    result: Mask = (size != 0) | (number.error != 0)
-    return result
 
 
 def _moved(theta: Float64) -> Float64:

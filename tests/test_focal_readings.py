@@ -75,6 +75,34 @@ def test_smoothed_and_with_alpha_too(tier: str, reading: str, smoothing: float) 
         assert check(tier, case, Policy(focal_target=reading))
 
 
+@pytest.mark.parametrize("smoothing", [1e-17, 1e-40])
+@pytest.mark.parametrize("loss", [Loss.FOCAL, Loss.BINARY_CROSS_ENTROPY])
+@pytest.mark.parametrize("form", [Form.LOGITS, Form.PROBABILITIES])
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_weight_that_rounds_to_nothing_is_not_nothing(tier: str, form: Form, loss: Loss, smoothing: float) -> None:
+    """Of a label smoothed by so little 1 - t rounds to 0, and is all that the loss is made of where it is certain."""
+    x = [1e4, 700.0, 40.0, 1.0, -1e4, -40.0] if form is Form.LOGITS else [1 - 2.0**-53, 0.5, 2.0**-60, 1.0, 0.0, 0.75]
+    for reading in READINGS if loss is Loss.FOCAL else ("terms",):
+        for label in (0.0, 1.0):
+            case = Case(
+                loss=loss,
+                prediction=np.array(x)[:, None],
+                form=form,
+                target=np.full((len(x), 1), label),
+                target_form=TargetForm.BINARY,
+                label_smoothing=smoothing,
+                **({"gamma": 2.0} if loss is Loss.FOCAL else {}),
+            )
+            assert check(tier, case, Policy(focal_target=reading))
+            case = case.replace(direction=np.ones(case.prediction.shape))
+            mine, its = (
+                part(case, Policy(focal_target=reading)).hessian_product for part in (tiers.evaluate, exact.evaluate)
+            )
+            assert mine is not None
+            assert its is not None
+            assert not strays(mine, its).any()
+
+
 class TestClipped:
     """Probabilities that the logarithms see clipped, and the factor as they are or clipped too."""
 
