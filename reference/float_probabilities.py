@@ -98,13 +98,13 @@ class Sigmoid(Generic[N]):
         whole = one + self.e
         return one.over(whole), self.e.over(whole)
 
-    @property
+    @cached_property
     def p(self) -> N:
         """Of the two shares the larger one where the logit is positive."""
         large, small = self._shares
         return large.or_else(self.positive, small)
 
-    @property
+    @cached_property
     def q(self) -> N:
         """The other one."""
         large, small = self._shares

@@ -67,7 +67,7 @@ class Chosen:
 
     Attributes:
         labels: the class; 0 in rows without one.
-        weights: exact float64 factors, each (N,), of which the weight is the product; none where all are 1.
+        weights: exact float64 factors, each (N,), of which the weight is the product; none where nothing is weighted.
         sane: the rows whose factors are sane.
     """
 
